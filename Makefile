@@ -1,0 +1,51 @@
+# Everything a user or a developer types. `make help` lists the commands.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE ?= demo
+export HUMPBACK_HOME ?= $(CURDIR)/.humpback
+export DAGSTER_HOME ?= $(CURDIR)
+export HUMPBACK_RECIPE = $(RECIPE)
+export PYTHONUNBUFFERED = 1
+
+.PHONY: help setup demo run ui test test-quick lint format bench preflight clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed  ## Create .venv and install the pinned versions (CPU)
+
+$(VENV)/.installed: requirements/cpu.lock pyproject.toml
+	@bash requirements/install.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: setup  ## The whole graph on the bundled sample, then a summary
+	@$(BIN)/python -m humpback_pipeline run --recipe demo
+
+run: setup  ## The whole graph with RECIPE=name-or-file, in one Dagster run
+	@$(BIN)/python -m humpback_pipeline run --recipe "$(RECIPE)"
+
+preflight: setup  ## Check RECIPE and all it names, without running anything
+	@$(BIN)/python -m humpback_pipeline preflight --recipe "$(RECIPE)"
+
+ui: setup  ## Open the Dagster UI on the same instance (http://127.0.0.1:3000)
+	@$(BIN)/python -m humpback_pipeline ui --recipe "$(RECIPE)"
+
+test: setup  ## All tests, with real vLLM and real training steps
+	@$(BIN)/python -m pytest humpback_pipeline_tests
+
+test-quick: setup  ## Tests that load no real model
+	@$(BIN)/python -m pytest humpback_pipeline_tests -m "not slow"
+
+lint: setup  ## Ruff, formatting and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: setup  ## Let ruff mend and format
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: setup  ## Benchmarks, each side by side with a peer
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## Remove run data and Dagster's instance folders; keep .venv
+	rm -rf "$(HUMPBACK_HOME)" history schedules storage logs .logs_queue .nux .telemetry
