@@ -1,0 +1,37 @@
+"""Prompts, tags and the one renderer from messages to tokens."""
+
+from humpback_pipeline.chat.prompts import (
+    JUDGE_PREFIX,
+    RATING_PREFIX,
+    TAG_SEED,
+    TAG_WEB,
+    Message,
+    PromptError,
+    Prompts,
+    load_prompts,
+)
+from humpback_pipeline.chat.rendering import (
+    RenderedExample,
+    RenderingError,
+    choice_token_ids,
+    ensure_chat_template,
+    render_example,
+    render_prompt,
+)
+
+__all__ = [
+    "JUDGE_PREFIX",
+    "RATING_PREFIX",
+    "TAG_SEED",
+    "TAG_WEB",
+    "Message",
+    "PromptError",
+    "Prompts",
+    "RenderedExample",
+    "RenderingError",
+    "choice_token_ids",
+    "ensure_chat_template",
+    "load_prompts",
+    "render_example",
+    "render_prompt",
+]
