@@ -1,0 +1,95 @@
+"""Evaluation: win rates, selection quality, scaling, data statistics, diversity, the report.
+
+Importing this package is cheap: pandas, scikit-learn, matplotlib, spaCy and jinja2 are imported
+by the functions that need them.
+"""
+
+from .calibration import CalibrationTableMissingError
+from .diversity import InstructionDiversity, VerbNounCount, distinct_n, instruction_diversity
+from .length_control import LengthControlledWinRate, length_controlled_win_rate
+from .paper import (
+    PAPER_DATA_STATISTICS,
+    PAPER_SCALING_COEFFICIENTS,
+    PAPER_SELECTION_QUALITY,
+    PAPER_WIN_RATES,
+    PaperDataStatistics,
+    PaperSelectionQuality,
+    PaperWinRate,
+)
+from .plots import (
+    lengths_histogram,
+    loss_curve,
+    png_data_uri,
+    precision_recall_plot,
+    ratings_histogram,
+    scaling_plot,
+    win_rate_bars,
+)
+from .report import render_report
+from .report_data import (
+    CuratedSet,
+    DataStatisticsRow,
+    DiversitySummary,
+    Figure,
+    FunnelStage,
+    ModelSummary,
+    RatingSummary,
+    ReportData,
+    SamplePair,
+    SelectionQualityRow,
+    Timing,
+    WinRateRow,
+)
+from .scaling import ScalingFit, scaling_coefficient
+from .selection_quality import PrecisionRecall, precision_recall
+from .statistics import data_statistics
+from .sunburst import sunburst_plot
+from .tables import render_markdown_table, truncate_text
+from .win_rates import WinRate, win_rate
+
+__all__ = [
+    "PAPER_DATA_STATISTICS",
+    "PAPER_SCALING_COEFFICIENTS",
+    "PAPER_SELECTION_QUALITY",
+    "PAPER_WIN_RATES",
+    "CalibrationTableMissingError",
+    "CuratedSet",
+    "DataStatisticsRow",
+    "DiversitySummary",
+    "Figure",
+    "FunnelStage",
+    "InstructionDiversity",
+    "LengthControlledWinRate",
+    "ModelSummary",
+    "PaperDataStatistics",
+    "PaperSelectionQuality",
+    "PaperWinRate",
+    "PrecisionRecall",
+    "RatingSummary",
+    "ReportData",
+    "SamplePair",
+    "ScalingFit",
+    "SelectionQualityRow",
+    "Timing",
+    "VerbNounCount",
+    "WinRate",
+    "WinRateRow",
+    "data_statistics",
+    "distinct_n",
+    "instruction_diversity",
+    "length_controlled_win_rate",
+    "lengths_histogram",
+    "loss_curve",
+    "png_data_uri",
+    "precision_recall",
+    "precision_recall_plot",
+    "ratings_histogram",
+    "render_markdown_table",
+    "render_report",
+    "scaling_coefficient",
+    "scaling_plot",
+    "sunburst_plot",
+    "truncate_text",
+    "win_rate",
+    "win_rate_bars",
+]
