@@ -48,6 +48,7 @@ def render_example(tokenizer: Any, messages: list[Message], answer: str) -> Rend
     """
     prompt = _prompt_text(tokenizer, messages)
     turn = [*_supported(tokenizer, messages), {"role": "assistant", "content": answer}]
+    turn = _harmless(tokenizer, turn)
     whole = tokenizer.apply_chat_template(turn, tokenize=False)
     if not whole.startswith(prompt):
         raise RenderingError(
@@ -82,7 +83,7 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
 
 
 def _prompt_text(tokenizer: Any, messages: list[Message]) -> str:
-    messages = _supported(tokenizer, messages)
+    messages = _harmless(tokenizer, _supported(tokenizer, messages))
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return str(text)
 
@@ -99,6 +100,21 @@ def _supported(tokenizer: Any, messages: list[Message]) -> list[Message]:
     if system["content"] in text:
         return messages
     return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+
+
+def _harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:
+    """Break special tokens that stand in somebody's text: there they are words, not commands.
+
+    A web page that holds `</s>` or `<|im_end|>` would otherwise end the turn it is quoted in.
+    """
+    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+
+    def broken(text: str) -> str:
+        for token in special:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    return [{"role": m["role"], "content": broken(m["content"])} for m in messages]
 
 
 def _end_turn(tokenizer: Any, completion_ids: list[int]) -> list[int]:
