@@ -1,0 +1,104 @@
+"""What every asset's page shows: counts, hashes, provenance, a table of samples, plots."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from humpback_pipeline.evaluation.plots import lengths_histogram, loss_curve, ratings_histogram
+from humpback_pipeline.evaluation.tables import render_markdown_table
+from humpback_pipeline.storage import Manifest
+
+
+def manifest_metadata(manifest: Manifest, folder: str) -> dict[str, dg.MetadataValue]:
+    """Metadata of one version of a dataset or model."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "path": dg.MetadataValue.path(folder),
+        "version": dg.MetadataValue.text(manifest.version),
+        "content_hash": dg.MetadataValue.text(manifest.content_hash),
+        "recipe": dg.MetadataValue.text(f"{manifest.recipe_name} ({manifest.recipe_hash})"),
+        "made_from": dg.MetadataValue.md(provenance_table(manifest)),
+        "provenance": dg.MetadataValue.json(manifest.provenance.model_dump()),
+    }
+    if manifest.rows is not None:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows)
+    if manifest.columns:
+        columns = [dg.TableColumn(name, dtype) for name, dtype in manifest.columns.items()]
+        metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(
+            dg.TableSchema(columns=columns)
+        )
+    return metadata
+
+
+def provenance_table(manifest: Manifest) -> str:
+    """Markdown table of everything behind an artefact: kind, name, hash."""
+    rows = [
+        {"kind": kind.replace("_", " "), "name": name, "hash": value[:12]}
+        for kind, entries in manifest.provenance.model_dump().items()
+        for name, value in sorted(entries.items())
+    ]
+    if not rows:
+        return "Nothing upstream."
+    return render_markdown_table(pl.DataFrame(rows))
+
+
+def sample_table(frame: pl.DataFrame, columns: list[str], n_rows: int = 5) -> dg.MetadataValue:
+    """Markdown table of the first rows."""
+    return dg.MetadataValue.md(render_markdown_table(frame.select(columns).head(n_rows)))
+
+
+def counts_table(counts: Mapping[str, Any], header: str = "reason") -> dg.MetadataValue:
+    """Markdown table of counts, largest first."""
+    if not counts:
+        return dg.MetadataValue.md("None.")
+    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    frame = pl.DataFrame({header: [k for k, _ in rows], "n": [v for _, v in rows]})
+    return dg.MetadataValue.md(render_markdown_table(frame))
+
+
+def plot(png: bytes, alt_text: str) -> dg.MetadataValue:
+    """A PNG as Markdown, embedded so that it needs no file server."""
+    data = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![{alt_text}](data:image/png;base64,{data})")
+
+
+def add_partition_metadata(
+    context: dg.AssetExecutionContext, partition: str, metadata: Mapping[str, Any]
+) -> None:
+    """Put metadata on one partition of the asset; a run over a range has a page for each."""
+    context.add_asset_metadata(metadata, partition_key=partition)
+
+
+def length_plot(lengths: pl.Series, label: str) -> dg.MetadataValue:
+    """Histogram of lengths."""
+    return plot(lengths_histogram({label: lengths.to_list()}, title=label), f"histogram of {label}")
+
+
+def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """Metadata of a trained model: loss before and after, curve, speed, mixture."""
+    steps = [(step, loss) for step, loss, _ in facts["train_curve"]]
+    curve = loss_curve(steps, facts["held_out_curve"], title=title)
+    losses = {
+        "held_out_loss_before": facts["loss_before"],
+        "held_out_loss_after": facts["loss_after"],
+    }
+    return {
+        **{name: loss for name, loss in losses.items() if loss is not None},
+        "loss_curve": plot(curve, f"loss of {title} over its training steps"),
+        "mixture": counts_table(facts["mixture"], "examples"),
+        "steps": facts["steps"],
+        "batch_size": facts["batch_size"],
+        "tokens": facts["n_tokens"],
+        "tokens_per_s": round(facts["tokens_per_s"], 1),
+        "training_s": round(facts["training_s"], 1),
+        "peak_memory_mb": round(facts["peak_memory_bytes"] / 1e6),
+        "examples_cut": facts["n_truncated"],
+        "examples_dropped": counts_table(facts["examples_dropped"]),
+    }
+
+
+def ratings_plot(ratings: pl.Series, thresholds: list[float], title: str) -> dg.MetadataValue:
+    """Histogram of ratings with the selection's threshold."""
+    return plot(ratings_histogram(ratings.to_list(), thresholds, title), f"histogram of {title}")

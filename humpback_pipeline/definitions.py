@@ -1,0 +1,35 @@
+"""The code location: everything Dagster shows, merged from its rooms."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from humpback_pipeline.assets.augmentation import AUGMENTATION_ASSETS
+from humpback_pipeline.assets.corpus import CORPUS_ASSETS
+from humpback_pipeline.assets.evaluation import build_evaluation
+from humpback_pipeline.assets.iteration import build_iteration
+from humpback_pipeline.assets.seed import SEED_ASSETS
+from humpback_pipeline.automation.executor import build_executor
+from humpback_pipeline.automation.jobs import build_jobs
+from humpback_pipeline.automation.sensors import build_sensors
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.resources import WorkspaceResource
+
+# The recipe decides the shape of the graph (how many iterations); a faulty one stops the location
+# from loading, with an error that names its file, line and field.
+recipe = load_recipe()
+iterations = recipe.curation.iterations
+
+defs = dg.Definitions(
+    assets=[
+        *SEED_ASSETS,
+        *CORPUS_ASSETS,
+        *AUGMENTATION_ASSETS,
+        *(asset for t in range(iterations + 1) for asset in build_iteration(t)),
+        *build_evaluation(iterations),
+    ],
+    jobs=build_jobs(iterations),
+    sensors=build_sensors(recipe),
+    resources={"workspace": WorkspaceResource()},
+    executor=build_executor(),
+)

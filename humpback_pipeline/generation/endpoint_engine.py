@@ -1,0 +1,186 @@
+"""Any OpenAI-compatible server as an engine, such as `vllm serve` on another machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from humpback_pipeline.chat import Message
+from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError
+from humpback_pipeline.generation.engine import (
+    ChoiceProbabilities,
+    ClosesOnExit,
+    Generation,
+    GenerationRequest,
+)
+from humpback_pipeline.generation.probabilities import normalise_choices
+from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
+
+TOP_LOGPROBS = 20  # the most the API allows
+
+
+class EndpointGenerator(ClosesOnExit):
+    """A TextGenerator on a server. The server renders the chat template, so it must be the model's.
+
+    `model` must be served under its path, its folder's name or the name given; an adapter directory
+    is loaded into a vLLM server that allows it (VLLM_ALLOW_RUNTIME_LORA_UPDATING). A prompt that
+    does not fit is the server's error, never cut here. Raises EndpointError.
+    """
+
+    def __init__(
+        self, model: Path | str, settings: GenerationRecipe, *, cache_dir: Path | None = None
+    ) -> None:
+        if settings.endpoint is None:
+            raise EndpointError("generation.endpoint is not set in the recipe (base_url …)")
+        self._client = EndpointClient(settings.endpoint)
+        self._seed = settings.seed
+        self._loaded: str | None = None
+        try:
+            served = self._client.models()
+            self._is_vllm = any(entry.get("owned_by") == "vllm" for entry in served)
+            self._model = self._served_name(model, [str(entry.get("id")) for entry in served])
+        except BaseException:
+            self._client.close()
+            raise
+        self.name = f"endpoint:{self._model}"
+        self.model_hash = _hash(model, cache_dir) or f"{self._client.base_url}#{self._model}"
+
+    @property
+    def n_truncated(self) -> int:
+        """Always 0: nothing is cut here."""
+        return 0
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What shapes answers besides the request."""
+        return {"engine": "endpoint", "model": self.model_hash, "seed": self._seed}
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
+    ) -> list[Generation]:
+        """See TextGenerator. `mean_logprob` is None where the server gives no log-probabilities."""
+
+        def answer(request: GenerationRequest) -> Generation:
+            reply = self._complete(
+                request,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_new_tokens,
+                logprobs=True,
+            )
+            choice, usage = reply["choices"][0], reply.get("usage") or {}
+            tokens = _token_logprobs(choice)
+            values = [float(token["logprob"]) for token in tokens]
+            return Generation(
+                request_id=request.request_id,
+                text=str(choice["message"].get("content") or ""),
+                finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+                n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
+                n_tokens=int(usage.get("completion_tokens") or len(tokens)),
+                mean_logprob=math.fsum(values) / len(values) if values else None,
+            )
+
+        return self._client.in_parallel(answer, requests)
+
+    def choose(
+        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
+    ) -> list[ChoiceProbabilities]:
+        """See TextGenerator.
+
+        From the first token's 20 likeliest candidates, renormalised over the choices among them: a
+        choice that is not among them counts as 0, and if none is, `mass` is 0 and all are equally
+        likely. Raises EndpointError if the server gives no log-probabilities.
+        """
+
+        def answer(request: GenerationRequest) -> ChoiceProbabilities:
+            asked = request if self._is_vllm else _asking_for_one_of(request, choices)
+            reply = self._complete(
+                asked, temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=TOP_LOGPROBS
+            )
+            tokens = _token_logprobs(reply["choices"][0])
+            if not tokens:
+                raise EndpointError(
+                    f"{self._client.base_url} returns no log-probabilities, which rating and "
+                    "judging need; use a server that does (such as 'vllm serve')."
+                )
+            logprobs = _by_choice(tokens[0].get("top_logprobs") or [], choices)
+            return normalise_choices(request.request_id, logprobs)
+
+        return self._client.in_parallel(answer, requests)
+
+    def close(self) -> None:
+        """Close the connections, and take an adapter loaded here out of the server again."""
+        if self._loaded is not None:
+            self._client.send("/unload_lora_adapter", {"lora_name": self._loaded})
+            self._loaded = None
+        self._client.close()
+
+    def _complete(self, request: GenerationRequest, **parameters: Any) -> dict[str, Any]:
+        messages: list[Message] = list(request.messages)
+        body: dict[str, Any] = {"model": self._model, "seed": self._seed, **parameters}
+        # Only vLLM can continue an answer that is begun for it; elsewhere the prompt's own words
+        # ("a last line of the form …") must do.
+        if request.answer_prefix and self._is_vllm:
+            messages.append({"role": "assistant", "content": request.answer_prefix})
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        reply = self._client.post("/chat/completions", {**body, "messages": messages})
+        if not reply.get("choices"):
+            raise EndpointError(f"{self._client.base_url}: an answer without choices: {reply}")
+        return reply
+
+    def _served_name(self, model: Path | str, served: list[str]) -> str:
+        folder = Path(model)
+        for name in (str(model), str(folder.absolute()), folder.name):
+            if name in served:
+                return name
+        if self._is_vllm and (folder / "adapter_config.json").is_file():
+            name = folder.absolute().name
+            self._load_adapter(name, folder.absolute())
+            return name
+        raise EndpointError(
+            f"{self._client.base_url} does not serve {model} (it serves {', '.join(served)}). "
+            f"Start it with that model: vllm serve {model} --served-model-name {folder.name}"
+        )
+
+    def _load_adapter(self, name: str, folder: Path) -> None:
+        try:
+            self._client.send("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+        except EndpointError as error:
+            raise EndpointError(
+                f"{self._client.base_url} does not serve the adapter {folder} and would not load "
+                "it. Start it with 'vllm serve BASE --enable-lora --max-lora-rank RANK' and "
+                f"VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, where it can read that folder. ({error})"
+            ) from error
+        self._loaded = name
+
+
+def _asking_for_one_of(request: GenerationRequest, choices: tuple[str, ...]) -> GenerationRequest:
+    last = request.messages[-1]
+    content = f"{last['content']}\n\nReply with one of {', '.join(choices)} and nothing else."
+    return GenerationRequest(
+        request.request_id, [*request.messages[:-1], {**last, "content": content}]
+    )
+
+
+def _token_logprobs(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    return list((choice.get("logprobs") or {}).get("content") or [])
+
+
+def _by_choice(candidates: list[dict[str, Any]], choices: tuple[str, ...]) -> list[float]:
+    """Log-probability of each choice: that of all candidates that spell it, spaces aside."""
+    probabilities = dict.fromkeys(choices, 0.0)
+    for candidate in candidates:
+        word = str(candidate["token"]).strip(" ▁Ġ")
+        if word in probabilities:
+            probabilities[word] += math.exp(float(candidate["logprob"]))
+    return [math.log(p) if p > 0 else -math.inf for p in probabilities.values()]
+
+
+def _hash(model: Path | str, cache_dir: Path | None) -> str | None:
+    from humpback_pipeline.generation.vllm_engine import served_hash
+
+    folder = Path(model)
+    known = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return served_hash(folder, cache_dir) if known else None

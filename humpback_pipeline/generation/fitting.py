@@ -1,0 +1,107 @@
+"""Prompts as token ids that fit the model's window; what had to be cut is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from humpback_pipeline.chat import Message, RenderingError, choice_token_ids, render_prompt
+from humpback_pipeline.generation.engine import GenerationError, GenerationRequest
+
+
+@dataclass(frozen=True)
+class FittedPrompt:
+    """Token ids of a prompt, and whether text was cut from it."""
+
+    token_ids: list[int]
+    cut: bool
+
+
+@dataclass
+class PromptFitter:
+    """Renders requests with a model's tokenizer into at most `max_model_tokens` less the answer."""
+
+    tokenizer: Any
+    max_model_tokens: int
+    n_cut: int = 0
+
+    def fit(self, request: GenerationRequest, answer_tokens: int) -> FittedPrompt:
+        """Token ids of `request`, leaving room for `answer_tokens`.
+
+        Raises GenerationError if not even the empty prompt fits.
+        """
+        limit = self.max_model_tokens - answer_tokens
+
+        def render(messages: list[Message]) -> list[int]:
+            return render_prompt(self.tokenizer, messages, request.answer_prefix)
+
+        token_ids = render(request.messages)
+        if len(token_ids) <= limit:
+            return FittedPrompt(token_ids, cut=False)
+        self.n_cut += 1
+        return FittedPrompt(_cut_to_fit(request, limit, render), cut=True)
+
+    def choice_request(
+        self, request: GenerationRequest, choices: tuple[str, ...]
+    ) -> tuple[GenerationRequest, list[int]]:
+        """The request to ask, and the token of each choice after it.
+
+        Some tokenizers glue the prefix's last space to what follows (`Score:` and ` 4`): there the
+        space moves from the prefix to the choices. Raises GenerationError if that fails too.
+        """
+        prefix = request.answer_prefix
+        bare = prefix.rstrip(" ")
+        space = prefix[len(bare) :]
+        spellings = [(prefix, choices), (bare, tuple(space + choice for choice in choices))]
+        problem: RenderingError | None = None
+        for spelling, words in spellings:
+            try:
+                ids = choice_token_ids(self.tokenizer, request.messages, spelling, words)
+                return replace(request, answer_prefix=spelling), ids
+            except RenderingError as error:
+                problem = problem or error
+        raise GenerationError(
+            f"this model's tokenizer does not write each of {', '.join(choices)} as one token "
+            f"({problem}); use a model whose tokenizer does."
+        ) from problem
+
+
+def _cut_to_fit(
+    request: GenerationRequest, limit: int, render: Callable[[list[Message]], list[int]]
+) -> list[int]:
+    pieces = _split(request.messages[-1]["content"], request.cuttable)
+    longest = max(len(text) for text, is_cuttable in pieces if is_cuttable)
+    fits: list[int] | None = None
+    low, high = 0, longest
+    # The same bound for every text shortens the longest first and treats two answers alike.
+    while low <= high:
+        bound = (low + high) // 2
+        content = "".join(text[:bound] if is_cuttable else text for text, is_cuttable in pieces)
+        last = {**request.messages[-1], "content": content}
+        token_ids = render([*request.messages[:-1], last])
+        if len(token_ids) <= limit:
+            fits, low = token_ids, bound + 1
+        else:
+            high = bound - 1
+    if fits is None:
+        raise GenerationError(
+            f"request {request.request_id}: the prompt alone needs more than {limit} tokens; raise "
+            "generation.vllm.max_model_tokens, lower max_new_tokens or shorten the prompt file."
+        )
+    return fits
+
+
+def _split(content: str, cuttable: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """Pieces of `content` and whether each may be cut; all of it if the texts are not found."""
+    pieces: list[tuple[str, bool]] = []
+    position = 0
+    for text in cuttable:
+        start = content.find(text, position)
+        if start < 0:
+            return [(content, True)]
+        pieces += [(content[position:start], False), (text, True)]
+        position = start + len(text)
+    if not any(text for text in cuttable):
+        return [(content, True)]
+    return [*pieces, (content[position:], False)]

@@ -1,0 +1,87 @@
+"""Loading tokenizers and models the same way for training and for generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from humpback_pipeline.chat import ensure_chat_template
+from humpback_pipeline.models.checks import check_base_model
+
+# What architectures call their dropout probabilities; a model takes those its config has.
+DROPOUT_FIELDS = (
+    "attention_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+    "hidden_dropout",
+    "dropout",
+    "ffn_dropout",
+    "residual_dropout",
+    "embedding_dropout",
+)
+
+
+def load_tokenizer(path: Path | str, *, trust_remote_code: bool = False) -> Any:
+    """Tokenizer of a model or adapter directory, with a chat template and a padding token.
+
+    A base model's missing template becomes the plain one; a missing padding token becomes the
+    end-of-sequence token, which is safe because padding is masked by position, not by token.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(Path(path), trust_remote_code=trust_remote_code)
+    ensure_chat_template(tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_causal_lm(
+    path: Path | str,
+    *,
+    dtype: str = "bfloat16",
+    dropout: float | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Any:
+    """The model in `path`, in evaluation mode, on `device` (default: a GPU if there is one).
+
+    `dropout` replaces the probabilities of every dropout its architecture has. Raises
+    BaseModelError for a directory that is no full model, such as an adapter.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    check_base_model(Path(path), trust_remote_code=trust_remote_code)
+    config = AutoConfig.from_pretrained(Path(path), trust_remote_code=trust_remote_code)
+    if dropout is not None:
+        set_dropout(config, dropout)
+    model = AutoModelForCausalLM.from_pretrained(
+        Path(path),
+        config=config,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        trust_remote_code=trust_remote_code,
+    )
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def set_dropout(config: Any, probability: float) -> None:
+    """Set every dropout probability that `config` has."""
+    text = config.get_text_config()
+    for name in DROPOUT_FIELDS:
+        if getattr(text, name, None) is not None:
+            setattr(text, name, probability)
+
+
+def restore_dropout(config: Any, path: Path, *, trust_remote_code: bool = False) -> None:
+    """Give `config` back the dropout probabilities of the model in `path`."""
+    from transformers import AutoConfig
+
+    original = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    original = original.get_text_config()
+    text = config.get_text_config()
+    for name in DROPOUT_FIELDS:
+        if getattr(original, name, None) is not None:
+            setattr(text, name, getattr(original, name))

@@ -1,0 +1,94 @@
+"""Checks before any expensive step: everything a recipe names is there and usable.
+
+Each check takes seconds. A failure is the domain's own error, which says what, where and how to
+mend it; nothing has been written by then but cached downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from humpback_pipeline.storage import check_free_space
+from humpback_pipeline.storage.atomic import remove_leftovers
+
+if TYPE_CHECKING:
+    from humpback_pipeline.stages import Workspace
+
+MIN_FREE_BYTES = 1_000_000_000
+
+
+def check_before_work(workspace: Workspace) -> Iterator[str]:
+    """Run all checks; yield a line for each that passed. Raises the error of the first that fails.
+
+    Order: cheap and most often wrong first.
+    """
+    checks: list[Callable[[Workspace], str]] = [
+        _check_disk,
+        _check_prompts,
+        _check_seeds,
+        _check_corpus,
+        _check_evaluation,
+        _check_endpoint,
+        _check_base_model,
+    ]
+    for check in checks:
+        yield check(workspace)
+
+
+def _check_disk(workspace: Workspace) -> str:
+    check_free_space(workspace.home, MIN_FREE_BYTES)
+    leftovers = remove_leftovers(workspace.home) if workspace.home.exists() else []
+    note = f"; removed {len(leftovers)} leftovers of killed writers" if leftovers else ""
+    return f"disk: enough space in {workspace.home}{note}"
+
+
+def _check_prompts(workspace: Workspace) -> str:
+    return f"prompts: {len(workspace.prompts.hashes())} read"
+
+
+def _check_seeds(workspace: Workspace) -> str:
+    from humpback_pipeline.seeds import read_seed_pairs
+
+    seed = workspace.recipe.seed
+    read = read_seed_pairs(
+        seed.path,
+        on_bad_record=seed.on_bad_record,
+        languages=seed.languages,
+        max_chars=seed.max_chars,
+        dev_fraction=seed.dev_fraction,
+    )
+    return f"seeds: {len(read.pairs)} pairs in {seed.path} ({read.format})"
+
+
+def _check_corpus(workspace: Workspace) -> str:
+    from humpback_pipeline.web import read_documents
+
+    shards = workspace.shards()
+    for path in shards.values():
+        with read_documents(path) as reader:
+            next(reader, None)
+    return f"corpus: {len(shards)} WARC files in {workspace.recipe.corpus.warc_dir}"
+
+
+def _check_evaluation(workspace: Workspace) -> str:
+    from humpback_pipeline.seeds import read_evaluation_prompts, read_labelled_pairs
+
+    evaluation = workspace.recipe.evaluation
+    prompts = read_evaluation_prompts(evaluation.prompts)
+    pairs = read_labelled_pairs(evaluation.labelled_pairs)
+    return f"evaluation: {len(prompts)} prompts, {len(pairs)} labelled pairs"
+
+
+def _check_endpoint(workspace: Workspace) -> str:
+    settings = workspace.recipe.generation
+    if settings.endpoint is None or settings.engine != "endpoint":
+        return f"engine: {settings.engine}"
+    from humpback_pipeline.generation import check_endpoint
+
+    return f"endpoint: {check_endpoint(settings.endpoint)}"
+
+
+def _check_base_model(workspace: Workspace) -> str:
+    model = workspace.base_model
+    return f"base model: {model.identity}, {model.architecture} in {model.path}"

@@ -1,0 +1,77 @@
+"""Augmentation stages: the backward model, and the instruction it writes for each segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.stages.corpus import SEGMENTS, SELECTION
+from humpback_pipeline.stages.training import train_and_save
+from humpback_pipeline.stages.workspace import Workspace
+from humpback_pipeline.storage import Manifest
+
+BACKWARD_MODEL = "backward_model"
+AUGMENTED_SET = "augmented_set"
+AUGMENTED_SCHEMA = {
+    "segment_id": pl.String,
+    "instruction": pl.String,
+    "output": pl.String,
+    "instruction_chars": pl.Int64,
+    "output_chars": pl.Int64,
+    "finish_reason": pl.String,
+    "mean_logprob": pl.Float64,
+}
+
+
+def train_backward_model(
+    workspace: Workspace, on_progress: OnProgress = ignore_progress
+) -> Manifest:
+    """Train M_yx on the seed pairs, output → instruction (paper section 2.2)."""
+    return train_and_save(workspace, BACKWARD_MODEL, direction="backward", on_progress=on_progress)
+
+
+def write_augmented_set(
+    workspace: Workspace, shards: Sequence[str], on_progress: OnProgress = ignore_progress
+) -> Iterator[tuple[str, Manifest]]:
+    """Write the augmented set of each shard; one engine serves them all.
+
+    Columns: `AUGMENTED_SCHEMA`. Answers go to a ledger as they come, so a killed run resumes.
+    """
+    from humpback_pipeline.generation import generate_instructions
+
+    selection = workspace.datasets.read(SELECTION).filter("kept")
+    with workspace.open_generator(workspace.models.path(BACKWARD_MODEL)) as generator:
+        for shard in shards:
+            selected = selection.lazy().filter(pl.col("shard") == shard).select("segment_id")
+            segments = (
+                workspace.datasets.scan(SEGMENTS, shard)
+                .select("segment_id", "text")
+                .join(selected, on="segment_id", how="semi")
+                .sort("segment_id")
+                .collect()
+            )
+            result = generate_instructions(
+                segments,
+                generator,
+                workspace.prompts,
+                workspace.recipe.augmentation.sampling,
+                ledger=workspace.ledger(AUGMENTED_SET, shard),
+                chunk_size=workspace.recipe.generation.chunk_size,
+                on_progress=on_progress,
+            )
+            manifest = workspace.datasets.write(
+                AUGMENTED_SET,
+                result.frame,
+                schema=AUGMENTED_SCHEMA,
+                partition=shard,
+                inputs=[
+                    workspace.datasets.manifest(SEGMENTS, shard),
+                    workspace.datasets.manifest(SELECTION),
+                    workspace.models.manifest(BACKWARD_MODEL),
+                ],
+                sources=workspace.prompt_sources("backward"),
+                facts={"dropped": result.dropped, "n_truncated": result.n_truncated},
+            )
+            yield shard, manifest

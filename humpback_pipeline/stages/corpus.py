@@ -1,0 +1,181 @@
+"""Corpus stages: segments of each shard, then one selection over all (paper section 2.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import polars as pl
+
+from humpback_pipeline.progress import OnProgress, Progress, ignore_progress
+from humpback_pipeline.stages.workspace import Workspace
+from humpback_pipeline.storage import Manifest, Provenance, hash_file
+from humpback_pipeline.web import (
+    SEGMENT_SCHEMA,
+    DedupDecision,
+    FilterThresholds,
+    Segment,
+    ShardReport,
+    deduplicate,
+    segment_shard,
+    segments_to_frame,
+    select_sample,
+)
+
+SEGMENTS = "clueweb_segments"
+SELECTION = "corpus_selection"
+SELECTION_SCHEMA = {
+    "segment_id": pl.String,
+    "shard": pl.String,
+    "kept": pl.Boolean,
+    "reason": pl.String,
+    "duplicate_of": pl.String,
+}
+SEGMENTS_PER_PART = 5_000
+NOT_SAMPLED = "not_sampled"
+
+
+def write_segments(
+    workspace: Workspace, shard: str, on_progress: OnProgress = ignore_progress
+) -> Manifest:
+    """Cut one WARC file into segments; the funnel and samples of what was dropped are facts.
+
+    Segments stream to Parquet, so memory does not grow with the shard. Raises NotAWarcError.
+    """
+    corpus, path = workspace.recipe.corpus, workspace.shard(shard)
+
+    def tell(report: ShardReport) -> None:
+        detail = f"{report.n_segments} segments"
+        on_progress(
+            Progress(
+                f"segments of {shard}", report.n_documents, None, "pages", report.elapsed_s, detail
+            )
+        )
+
+    segments = segment_shard(
+        path,
+        extractor=corpus.extractor,
+        languages=corpus.languages,
+        thresholds=FilterThresholds(
+            min_chars=corpus.min_chars, max_chars=corpus.max_chars, languages=corpus.languages
+        ),
+        max_html_bytes=corpus.max_html_bytes,
+        on_progress=tell,
+    )
+    return workspace.datasets.write(
+        SEGMENTS,
+        _parts(segments),
+        schema=SEGMENT_SCHEMA,
+        partition=shard,
+        sources=Provenance(warc_shards={shard: hash_file(path)}),
+        facts=lambda: _shard_facts(segments.report),
+    )
+
+
+def write_selection(workspace: Workspace, shards: Sequence[str]) -> Manifest:
+    """Drop duplicates across all shards, then sample; one row for every segment of every shard.
+
+    Columns: `SELECTION_SCHEMA`. `reason` is exact_duplicate, near_duplicate, not_sampled or empty.
+    """
+    corpus = workspace.recipe.corpus
+    decisions = deduplicate(_texts(workspace, shards), corpus.near_duplicate_jaccard)
+    rows = _first_occurrences(workspace, shards)
+    candidates = [
+        (row["segment_id"], row["url"])
+        for row in rows
+        if row["first"] and decisions[row["segment_id"]].kept
+    ]
+    sample = set(
+        select_sample(
+            candidates, corpus.sample_segments, corpus.sample_seed, corpus.max_segments_per_host
+        )
+    )
+    frame = pl.DataFrame(
+        [_selection_row(row, decisions[row["segment_id"]], sample) for row in rows],
+        schema=SELECTION_SCHEMA,
+        orient="row",
+    )
+    kept = frame.filter("kept")
+    return workspace.datasets.write(
+        SELECTION,
+        frame,
+        schema=SELECTION_SCHEMA,
+        inputs=workspace.datasets.manifests(SEGMENTS, shards),
+        facts={
+            "n_selected": kept.height,
+            "reasons": dict(Counter(frame.filter(~pl.col("kept"))["reason"].to_list())),
+            "selected_by_shard": dict(Counter(kept["shard"].to_list())),
+        },
+    )
+
+
+def _parts(segments: Iterator[Segment]) -> Iterator[pl.DataFrame]:
+    while part := list(islice(segments, SEGMENTS_PER_PART)):
+        yield segments_to_frame(part)
+
+
+def _shard_facts(report: ShardReport) -> dict[str, Any]:
+    samples = {
+        reason: [asdict(sample) for sample in kept] for reason, kept in report.drop_samples.items()
+    }
+    return {
+        "extractor": report.extractor,
+        "n_records": report.n_records,
+        "n_documents": report.n_documents,
+        "n_candidates": report.n_candidates,
+        "document_drops": dict(report.document_drops),
+        "segment_drops": dict(report.segment_drops),
+        "languages": dict(report.languages),
+        "hosts": report.top_hosts,
+        "partial": report.partial,
+        "elapsed_s": round(report.elapsed_s, 2),
+        "drop_samples": samples,
+        "funnel": {
+            "1 records": report.n_records,
+            "2 HTML pages": report.n_documents,
+            "3 header subtrees": report.n_candidates,
+            "4 segments": report.n_segments,
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    segment_id: str
+    text: str
+
+
+def _texts(workspace: Workspace, shards: Sequence[str]) -> Iterator[_Text]:
+    # The same page can lie in two shards, and then has the same id: its first place counts.
+    seen: set[str] = set()
+    for shard in shards:
+        frame = workspace.datasets.scan(SEGMENTS, shard).select("segment_id", "text").collect()
+        for segment_id, text in frame.iter_rows():
+            if segment_id not in seen:
+                seen.add(segment_id)
+                yield _Text(segment_id, text)
+
+
+def _first_occurrences(workspace: Workspace, shards: Sequence[str]) -> list[dict[str, Any]]:
+    frames = [
+        workspace.datasets.scan(SEGMENTS, shard)
+        .select("segment_id", "url", shard=pl.lit(shard))
+        .collect()
+        for shard in shards
+    ]
+    return pl.concat(frames).with_columns(first=pl.col("segment_id").is_first_distinct()).to_dicts()
+
+
+def _selection_row(
+    row: dict[str, Any], decision: DedupDecision, sample: set[str]
+) -> tuple[Any, ...]:
+    key = row["segment_id"]
+    if not row["first"]:
+        return key, row["shard"], False, "exact_duplicate", key
+    if not decision.kept:
+        return key, row["shard"], False, decision.reason, decision.duplicate_of
+    kept = key in sample
+    return key, row["shard"], kept, "" if kept else NOT_SAMPLED, None

@@ -1,0 +1,79 @@
+"""Finetuning as a stage: examples from datasets, one training, one version of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.stages.seed import SEED_PAIRS
+from humpback_pipeline.stages.workspace import Workspace
+from humpback_pipeline.storage import Manifest
+
+if TYPE_CHECKING:
+    from humpback_pipeline.training import TrainingPair
+
+Direction = Literal["forward", "backward"]
+
+
+def train_and_save(
+    workspace: Workspace,
+    name: str,
+    *,
+    direction: Direction,
+    curated_set: str | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> Manifest:
+    """Finetune the base on the seeds' train split, plus a curated set, and save it as `name`.
+
+    The held-out loss is taken on the seeds' dev split, before and after. Raises what training
+    raises; then nothing named `name` has changed.
+    """
+    from humpback_pipeline.models import load_tokenizer
+    from humpback_pipeline.training import build_examples, train_model
+
+    recipe, base = workspace.recipe, workspace.base_model
+    seeds = workspace.datasets.read(SEED_PAIRS)
+    inputs = [workspace.datasets.manifest(SEED_PAIRS)]
+    train = _pairs(seeds.filter(pl.col("split") == "train"), "seed")
+    mixture = {SEED_PAIRS: len(train)}
+    if curated_set is not None:
+        curated = _pairs(workspace.datasets.read(curated_set), "web")
+        inputs.append(workspace.datasets.manifest(curated_set))
+        mixture[curated_set] = len(curated)
+        train += curated
+    held_out = _pairs(seeds.filter(pl.col("split") == "dev"), "seed")
+    tokenizer = load_tokenizer(base.path, trust_remote_code=recipe.trust_remote_code)
+    examples, dev = (
+        build_examples(pairs, workspace.prompts, tokenizer, direction, recipe.training.max_tokens)
+        for pairs in (train, held_out)
+    )
+    prompt = "backward" if direction == "backward" else "tags"
+    sources = workspace.base_model_source().merged([workspace.prompt_sources(prompt)])
+    with workspace.models.new(
+        name, inputs=inputs, sources=sources, rows=len(examples.examples)
+    ) as model:
+        result = train_model(
+            base.path,
+            examples.examples,
+            dev.examples,
+            recipe.training,
+            model.folder,
+            base_identity=base.facts(),
+            on_progress=on_progress,
+            stage=f"training {name}",
+            trust_remote_code=recipe.trust_remote_code,
+        )
+        model.facts.update(
+            result.as_dict(), mixture=mixture, examples_dropped=examples.dropped_counts
+        )
+    assert model.manifest is not None
+    return model.manifest
+
+
+def _pairs(frame: pl.DataFrame, origin: Literal["seed", "web"]) -> list[TrainingPair]:
+    from humpback_pipeline.training import TrainingPair
+
+    rows = frame.select("pair_id", "instruction", "output").iter_rows(named=True)
+    return [TrainingPair(**row, origin=origin) for row in rows]

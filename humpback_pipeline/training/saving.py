@@ -1,0 +1,80 @@
+"""The model directory: weights, tokenizer, chat template, training.json and a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from humpback_pipeline.models.loading import restore_dropout
+from humpback_pipeline.recipe import TrainingRecipe
+from humpback_pipeline.storage import hash_model, write_json_atomic, write_text_atomic
+from humpback_pipeline.training.result import TrainingResult
+
+TRAINING_FACTS = "training.json"
+
+
+def save_model(
+    model: Any,
+    tokenizer: Any,
+    base: Path,
+    settings: TrainingRecipe,
+    result: TrainingResult,
+    folder: Path,
+    base_identity: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `model` into `folder`, an adapter or a full model in the base's own precision."""
+    restore_dropout(model.config, base)
+    if settings.method == "lora":
+        model.save_pretrained(folder, save_embedding_layers=False)
+    else:
+        model.to(_base_dtype(base)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    identity = dict(base_identity or {"spec": str(base.absolute())})
+    identity.setdefault("path", str(base.absolute()))
+    identity.setdefault("content_hash", hash_model(base))
+    facts = {"recipe": settings.model_dump(mode="json"), "base": identity, **result.as_dict()}
+    write_json_atomic(folder / TRAINING_FACTS, facts)
+    write_text_atomic(folder / "README.md", _card(settings, result, identity))
+
+
+def _base_dtype(base: Path) -> Any:
+    import torch
+    from transformers import AutoConfig
+
+    dtype = AutoConfig.from_pretrained(base).dtype
+    return dtype if dtype in (torch.bfloat16, torch.float16, torch.float32) else torch.bfloat16
+
+
+def _card(settings: TrainingRecipe, result: TrainingResult, identity: Mapping[str, Any]) -> str:
+    held_out = "no held-out examples"
+    if result.loss_before is not None and result.loss_after is not None:
+        held_out = (
+            f"{result.loss_before:.4f} before, {result.loss_after:.4f} after "
+            f"({result.n_held_out} examples)"
+        )
+    kind = "a LoRA adapter" if settings.method == "lora" else "a full model"
+    library = "peft" if settings.method == "lora" else "transformers"
+    return f"""---
+library_name: {library}
+pipeline_tag: text-generation
+tags: [humpback, instruction-backtranslation]
+---
+# A model finetuned by humpback_pipeline
+
+This is {kind} of `{identity["spec"]}` (content hash `{identity["content_hash"][:16]}`), finetuned
+with loss on the output tokens only, as in "Self-Alignment with Instruction Backtranslation"
+(arXiv 2308.06259).
+
+| | |
+|---|---|
+| examples | {result.n_examples:,} ({result.n_truncated:,} cut at {settings.max_tokens:,} tokens) |
+| steps × batch | {result.steps:,} × {result.batch_size:,} |
+| learning rate | {settings.learning_rate_start:g} to {settings.learning_rate_end:g}, linear |
+| held-out loss, nats per token | {held_out} |
+| tokens trained on | {result.n_tokens:,} ({result.n_completion_tokens:,} with loss) |
+| hardware | {result.hardware["device_name"]}, {result.tokens_per_s:,.0f} tokens/s |
+
+`training.json` holds the settings, the loss curves, the data's hashes and library versions. It
+inherits the limits and the licence of its base and of the data it was trained on.
+"""

@@ -1,0 +1,202 @@
+"""TRL's SFTTrainer, set up for the paper's recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from humpback_pipeline.recipe import TrainingRecipe
+from humpback_pipeline.training.budget import Schedule, learning_rate_at
+from humpback_pipeline.training.errors import TrainingDivergedError
+from humpback_pipeline.training.examples import TrainingExample
+from humpback_pipeline.training.loss import completion_nll, keeps_some_logits
+from humpback_pipeline.training.order import training_order
+
+
+@dataclass
+class StepLog:
+    """What happened so far; written by the trainer, read by its listeners.
+
+    `curve` holds (step counted from 0, mean nats per completion token, learning rate used).
+    """
+
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    example_ids: list[str] = field(default_factory=list)
+    learning_rate: float = math.nan
+
+
+def build_trainer(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[TrainingExample],
+    settings: TrainingRecipe,
+    schedule: Schedule,
+    scratch_dir: Path,
+    callbacks: Sequence[Any] = (),
+) -> Any:
+    """SFTTrainer over pre-rendered examples, with an attribute `step_log`. Nothing is saved by it.
+
+    It differs from TRL's defaults where the paper does (learning-rate line, weight decay, dropout)
+    and where they cost time without changing the result: gradient checkpointing, statistics, logits
+    of positions without a label, padding.
+    """
+    import torch
+    from datasets import Dataset
+    from trl import SFTTrainer
+
+    log = StepLog()
+    lengths = [example.n_tokens for example in examples]
+
+    class CompletionTrainer(SFTTrainer):
+        # The loss below is a sum over a micro-batch divided by the labelled tokens of the whole
+        # step, so every token weighs the same however a step is cut into micro-batches.
+        loss_is_scaled_for_ga = True
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.model_accepts_loss_kwargs = True  # has the step's labelled tokens counted
+            self.step_log = log
+
+        def _send_telemetry(self) -> None:
+            """Training reports to nobody."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> list[int]:
+            order = training_order(lengths, schedule.batch_size, schedule.steps, settings.seed)
+            return list(order)
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            start, end = settings.learning_rate_start, settings.learning_rate_end
+
+            def factor(step: int) -> float:
+                return learning_rate_at(step, schedule.steps, start, end) / start
+
+            chosen = optimizer or self.optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, factor)
+            return self.lr_scheduler
+
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            ids = [examples[i].example_id for i in inputs.pop("example_index").tolist()]
+            log.example_ids += ids
+            # TRL's fused head scores every position in float32 on a CPU, for statistics as well; on
+            # a GPU it scores labelled positions only, and saves memory.
+            on_cpu = inputs["input_ids"].device.type == "cpu"
+            if on_cpu and keeps_some_logits(model) and not self.aux_loss_enabled:
+                loss = completion_nll(model, inputs) / num_items_in_batch
+            else:
+                loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            if not torch.isfinite(loss):
+                step = self.state.global_step + 1
+                raise TrainingDivergedError(f"the loss is {float(loss)}", step, ids)
+            return loss
+
+    collate = Collator(tokenizer.pad_token_id)
+    dataset = Dataset.from_dict(
+        {
+            "input_ids": [example.input_ids for example in examples],
+            "labels": [example.labels for example in examples],
+            "example_index": list(range(len(examples))),
+        }
+    )
+    return CompletionTrainer(
+        model=model,
+        args=_arguments(settings, schedule, scratch_dir),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        data_collator=collate,
+        peft_config=_peft_config(settings) if settings.method == "lora" else None,
+        callbacks=[_step_listener(log), *callbacks],
+    )
+
+
+class Collator:
+    """TRL's collator, which pads on the right and masks it, and the examples' numbers with it."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+        self._collate = DataCollatorForLanguageModeling(pad_token_id=pad_token_id)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tensors input_ids, attention_mask, labels: [rows, longest]; example_index: [rows]."""
+        import torch
+
+        batch = dict(self._collate(rows))
+        if "example_index" in rows[0]:
+            batch["example_index"] = torch.tensor([row["example_index"] for row in rows])
+        return batch
+
+
+def _arguments(settings: TrainingRecipe, schedule: Schedule, scratch_dir: Path) -> Any:
+    import torch
+    from trl import SFTConfig
+
+    cuda = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(scratch_dir),
+        use_cpu=not cuda,
+        bf16=not cuda or torch.cuda.is_bf16_supported(),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=schedule.micro_batch_size,
+        gradient_accumulation_steps=schedule.accumulation,
+        learning_rate=settings.learning_rate_start,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        max_length=None,  # examples come already cut
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,  # keeps example_index, to name examples in an error
+        dataloader_pin_memory=cuda,
+        logging_steps=1,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _peft_config(settings: TrainingRecipe) -> Any:
+    from peft import LoraConfig
+
+    lora = settings.lora
+    targets = lora.target_modules
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _step_listener(log: StepLog) -> Any:
+    from transformers import TrainerCallback
+
+    class StepListener(TrainerCallback):
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            # Read where it is used: what the Trainer logs is already the next step's rate.
+            log.learning_rate = kwargs["optimizer"].param_groups[0]["lr"]
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
+        ) -> None:
+            if "loss" not in logs:
+                return
+            norm = float(logs.get("grad_norm", 0.0))
+            if not math.isfinite(norm):
+                what = f"the gradient's norm is {norm}"
+                raise TrainingDivergedError(what, state.global_step, log.example_ids)
+            log.curve.append((state.global_step - 1, float(logs["loss"]), log.learning_rate))
+            log.example_ids.clear()
+
+    return StepListener()

@@ -1,0 +1,335 @@
+"""The page as a flat list of headings and text blocks in document order, each one marked.
+
+The tree's text nodes get invisible-to-heuristics markers (two symbol characters), so that a
+main-content extractor's output tells exactly which blocks it kept, without matching text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import lxml.html
+
+from humpback_pipeline.web.inline import InlineRun, is_noise
+
+# Sutton SignWriting symbols: printable and no letters, so extractors neither strip them nor take
+# them for words. A page that holds any has them removed before (MARKER_CHARACTERS).
+_MARKER_BASE: Final = 0x1D800
+_MARKER_RADIX: Final = 512
+MARKER: Final = re.compile(f"[{chr(_MARKER_BASE)}-{chr(_MARKER_BASE + _MARKER_RADIX - 1)}]{{2}}")
+MARKER_CHARACTERS: Final = re.compile(
+    f"[{chr(_MARKER_BASE)}-{chr(_MARKER_BASE + _MARKER_RADIX - 1)}]"
+)
+
+HEADING_TAGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
+_SKIPPED_TAGS: Final = frozenset(
+    {
+        "head",
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "object",
+        "button",
+        "select",
+        "option",
+        "input",
+        "textarea",
+        "audio",
+        "video",
+        "canvas",
+        "map",
+        "datalist",
+        "dialog",
+    }
+)
+_BLOCK_TAGS: Final = (
+    *HEADING_TAGS,
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "center",
+    "dd",
+    "details",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "header",
+    "hr",
+    "legend",
+    "li",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+)
+_BLOCK_SET: Final = frozenset(_BLOCK_TAGS)
+_TABLE_BREAKERS: Final = (*HEADING_TAGS, "table", "pre", "ul", "ol", "dl", "blockquote", "form")
+_CALLOUTS: Final = frozenset(
+    {
+        "note",
+        "tip",
+        "warning",
+        "caution",
+        "important",
+        "admonition",
+        "hint",
+        "danger",
+        "callout",
+        "sidebar-box",
+    }
+)
+_CODE_LANGUAGE: Final = re.compile(
+    r"(?:^|\s)(?:language|lang|highlight|brush:)-?\s?([a-z+#]{1,12})"
+)
+_NOT_A_LANGUAGE: Final = frozenset({"default", "none", "text", "source", "notranslate", "plain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A list item, definition or quote around blocks: what each of its lines begins with.
+
+    list_element: the list that an item belongs to, None for a quote.
+    """
+
+    key: int
+    first: str
+    rest: str
+    list_element: lxml.html.HtmlElement | None = None
+
+
+@dataclass(slots=True)
+class Block:
+    """One heading (level 1–6) or text block (level 0) of a page.
+
+    text: Markdown without its containers' prefixes. chars, link_chars: visible characters, and
+    those inside links. marker_ids: the markers that stand in its text nodes.
+    """
+
+    element: lxml.html.HtmlElement
+    level: int
+    text: str
+    chars: int
+    link_chars: int
+    marker_ids: tuple[int, ...]
+    containers: tuple[Container, ...] = ()
+    kept: bool = field(default=False)
+
+
+def collect_blocks(tree: lxml.html.HtmlElement) -> list[Block]:
+    """List the page's headings and blocks in order, and put a marker in each (changes `tree`)."""
+    collector = _Collector()
+    body = tree.find(".//body")
+    collector.walk(tree if body is None else body, ())
+    collector.flush_all()
+    return collector.blocks
+
+
+def marker_ids(text: str) -> Iterator[int]:
+    """Find the markers in extracted text."""
+    for match in MARKER.finditer(text):
+        high, low = (ord(character) - _MARKER_BASE for character in match[0])
+        yield high * _MARKER_RADIX + low
+
+
+class _Collector:
+    """Walks the tree once, cutting it into blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self._n_markers = 0
+        self._n_containers = 0
+        self._run = InlineRun()
+        self._run_owner: lxml.html.HtmlElement | None = None
+        self._run_containers: tuple[Container, ...] = ()
+
+    def walk(self, element: lxml.html.HtmlElement, containers: tuple[Container, ...]) -> None:
+        """Collect an element's content, without its tail."""
+        self._begin_run(element, containers)
+        self._run.add_text(element, "text")
+        number = int(element.get("start") or 1) if _is_number(element.get("start")) else 1
+        for child in element:
+            tag = child.tag
+            if isinstance(tag, str) and tag not in _SKIPPED_TAGS and not is_noise(child):
+                if tag in _BLOCK_SET or next(child.iter(*_BLOCK_TAGS), None) is not None:
+                    self.flush_all()
+                    self._walk_block(child, containers, number)
+                    number += tag == "li"
+                    self._begin_run(element, containers)
+                else:
+                    self._run.add_element(child)
+            self._run.add_text(child, "tail")
+        self.flush_all()
+
+    def flush_all(self) -> None:
+        """End the current inline run, as a block if it has text."""
+        run, owner = self._run, self._run_owner
+        self._run = InlineRun()
+        if owner is None or run.slot is None:
+            return
+        text = run.markdown()
+        if text:
+            self._add(owner, 0, text, run, self._run_containers)
+
+    def _begin_run(self, owner: lxml.html.HtmlElement, containers: tuple[Container, ...]) -> None:
+        self._run, self._run_owner, self._run_containers = InlineRun(), owner, containers
+
+    def _walk_block(
+        self, element: lxml.html.HtmlElement, containers: tuple[Container, ...], number: int
+    ) -> None:
+        tag = element.tag
+        if tag in HEADING_TAGS:
+            self._add_heading(element, containers)
+        elif tag == "pre":
+            self._add_code(element, containers)
+        elif tag == "table" and _is_data_table(element):
+            self._add_table(element, containers)
+        else:
+            self.walk(element, containers + self._new_containers(element, number))
+
+    def _new_containers(self, element: lxml.html.HtmlElement, number: int) -> tuple[Container, ...]:
+        self._n_containers += 1
+        tag, key, parent = element.tag, self._n_containers, element.getparent()
+        if tag == "blockquote":
+            return (Container(key, "> ", "> "),)
+        if tag == "dd":
+            return (Container(key, "  ", "  ", parent),)
+        if tag == "li" and parent.tag == "ol":
+            return (Container(key, f"{number}. ", " " * len(f"{number}. "), parent),)
+        if tag in ("li", "dt"):
+            return (Container(key, "- ", "  ", parent),)
+        return ()
+
+    def _add_heading(
+        self, element: lxml.html.HtmlElement, containers: tuple[Container, ...]
+    ) -> None:
+        run = InlineRun(marks=False)
+        run.add_element(element)
+        text = re.sub(r"\s*[¶#§🔗]\s*$", "", run.markdown().replace("\n", " ")).strip()
+        _drop_title_ids(element, text)
+        if text and _is_callout_label(element):
+            self._add(element, 0, f"**{text}**", run, containers)
+        else:
+            self._add(element, int(element.tag[1]), text, run, containers)
+
+    def _add_code(self, element: lxml.html.HtmlElement, containers: tuple[Container, ...]) -> None:
+        run = InlineRun(marks=False)
+        run.add_element(element)
+        code = "".join(element.itertext()).strip("\n").rstrip()
+        if not code.strip():
+            return
+        fence = "```" if "```" not in code else "````"
+        text = f"{fence}{_code_language(element)}\n{code}\n{fence}"
+        self._add(element, 0, text, run, containers)
+
+    def _add_table(self, element: lxml.html.HtmlElement, containers: tuple[Container, ...]) -> None:
+        rows: list[list[str]] = []
+        ids: list[int] = []
+        chars = link_chars = 0
+        for row in element.iter("tr"):
+            cells: list[str] = []
+            for cell in row.iterchildren("td", "th"):
+                run = InlineRun()
+                run.add_element(cell)
+                ids += self._mark(run)
+                chars, link_chars = chars + run.chars, link_chars + run.link_chars
+                cells.append(run.markdown().replace("\n", " ").replace("|", "\\|"))
+            if any(cells):
+                rows.append(cells)
+        if rows:
+            block = Block(element, 0, _table(rows), chars, link_chars, tuple(ids), containers)
+            self.blocks.append(block)
+
+    def _add(
+        self,
+        element: lxml.html.HtmlElement,
+        level: int,
+        text: str,
+        run: InlineRun,
+        containers: tuple[Container, ...],
+    ) -> None:
+        ids = tuple(self._mark(run))
+        self.blocks.append(Block(element, level, text, run.chars, run.link_chars, ids, containers))
+
+    def _mark(self, run: InlineRun) -> list[int]:
+        if run.slot is None or self._n_markers >= _MARKER_RADIX**2:
+            return []
+        owner, part = run.slot
+        number, self._n_markers = self._n_markers, self._n_markers + 1
+        high, low = divmod(number, _MARKER_RADIX)
+        text: str = getattr(owner, part)
+        start = len(text) - len(text.lstrip())
+        mark = chr(_MARKER_BASE + high) + chr(_MARKER_BASE + low)
+        setattr(owner, part, text[:start] + mark + text[start:])
+        return [number]
+
+
+def _drop_title_ids(heading: lxml.html.HtmlElement, text: str) -> None:
+    """Remove anchors made from the title, such as id="sharing-state-between-processes".
+
+    They say what the section is about; extractors would read them as its role (a share bar).
+    """
+    title = re.sub(r"\W+", "", text).lower()
+    for element in (heading, heading.getparent()):
+        anchor = re.sub(r"\W+", "", (element.get("id") or "").replace("_", "")).lower()
+        if len(anchor) > 3 and (title.startswith(anchor) or title.endswith(anchor)):
+            del element.attrib["id"]
+
+
+def _is_callout_label(heading: lxml.html.HtmlElement) -> bool:
+    """Whether a heading only names a box ("Note") in its section, and begins none itself."""
+    box = heading.getparent()
+    return box is not None and not _CALLOUTS.isdisjoint((box.get("class") or "").lower().split())
+
+
+def _is_number(value: str | None) -> bool:
+    return bool(value) and re.fullmatch(r"\d{1,6}", value or "") is not None
+
+
+def _is_data_table(table: lxml.html.HtmlElement) -> bool:
+    """A table of plain cells, at least two by two; any other table only lays the page out."""
+    if next((e for e in table.iterdescendants(*_TABLE_BREAKERS)), None) is not None:
+        return False
+    widths = [len(row) for row in table.iter("tr")]
+    return len(widths) >= 2 and sum(width >= 2 for width in widths) >= 2
+
+
+def _table(rows: list[list[str]]) -> str:
+    width = max(len(row) for row in rows)
+    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * width)
+    return "\n".join(lines)
+
+
+def _code_language(pre: lxml.html.HtmlElement) -> str:
+    nearby = [*pre.iter("pre", "code"), *list(pre.iterancestors())[:2]]
+    for element in nearby:
+        match = _CODE_LANGUAGE.search(element.get("class") or "")
+        if match and match[1] not in _NOT_A_LANGUAGE:
+            return "python" if match[1] in ("python3", "pycon") else match[1]
+    return ""

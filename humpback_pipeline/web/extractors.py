@@ -1,0 +1,246 @@
+"""Which blocks of a page are its main content, by a main-content extractor's judgement.
+
+The extractor decides on text; its output loses headings and, here and there, a table or a code
+block in mid-section. Both are recovered from the page itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
+
+import lxml.html
+from resiliparse.extract.html2text import extract_plain_text
+
+from humpback_pipeline.web.blocks import Block, marker_ids
+
+# trafilatura logs an error for every page without main content; here that is a counted drop.
+logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+
+_BOILERPLATE_TAGS: Final = frozenset({"nav", "aside", "footer", "form", "menu", "dialog"})
+_BOILERPLATE_ROLES: Final = frozenset(
+    {
+        "navigation",
+        "banner",
+        "contentinfo",
+        "complementary",
+        "search",
+        "dialog",
+        "alert",
+        "alertdialog",
+    }
+)
+_BOILERPLATE_NAMES: Final = re.compile(
+    r"(?:^|[\s_-])(?:nav(?:bar|header|footer|igation)?|menu|breadcrumbs?|side-?bar|footer|cookies?|"
+    r"consent|gdpr|newsletter|subscri(?:be|ption)|sign-?up|share|sharing|sharedaddy|social|follow|"
+    r"related|recommend(?:ed|ations?)?|trending|popular|most-?read|more-?(?:stories|from)|"
+    r"promo(?:tion)?|sponsor(?:ed)?|advert(?:s|isement|ising)?|ads?|banner|popup|modal|overlay|"
+    r"comments?|comment-?list|disqus|respond|pagination|pager|widget-area|outbrain|taboola|"
+    r"(?:post|entry|article)-tags|tag-?(?:list|cloud|links)|author-?(?:bio|box|info)|byline|toc|"
+    r"toctree-wrapper|skip-?link)(?:[\s_-]|$)",
+    re.IGNORECASE,
+)
+# A site's own name is often marked up as an h1 on every page.
+_SITE_NAMES: Final = re.compile(
+    r"(?:^|[\s_-])(?:logo|brand(?:ing)?|site-?(?:title|name))(?:[\s_-]|$)", re.I
+)
+_MAX_ID_WORDS: Final = 2
+_CAMEL_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# An element with more than this share of the page's kept text holds the article, whatever its name.
+_MAX_BOILERPLATE_SHARE: Final = 0.3
+# The article is the innermost element with this share of the kept text; where the extractor kept
+# this share of the article's prose, it meant to keep it all.
+_ARTICLE_SHARE: Final = 0.85
+_WHOLE_SHARE: Final = 0.7
+# How far above the two ends of a gap the element may be that holds both: a section over a list
+# over an item over a note over a paragraph.
+_NEAR_LEVELS: Final = 4
+# A lost paragraph this linked is navigation.
+_MAX_LINK_DENSITY: Final = 0.5
+_TEASER: Final = re.compile(
+    r"(?:read|see|related|more|also|recommended|follow|share|watch|tags?|filed|topics?|sources?)\b",
+    re.IGNORECASE,
+)
+# Text that the extractor refused, between a heading and the first block it kept: a byline or a
+# date is usual, more than that means that the heading heads something else.
+_MAX_REFUSED_CHARS: Final = 250
+
+
+def _trafilatura_text(tree: lxml.html.HtmlElement, url: str) -> str:
+    # Imported here: it takes a second, which users of the records alone need not wait.
+    from trafilatura import bare_extraction
+
+    found = bare_extraction(tree, url=url, include_comments=False, include_tables=True)
+    body = getattr(found, "body", None)
+    return "" if body is None else "".join(body.itertext())
+
+
+def _resiliparse_text(tree: lxml.html.HtmlElement, url: str) -> str:
+    html = lxml.html.tostring(tree, encoding="unicode")
+    return str(extract_plain_text(html, main_content=True, comments=False, post_meta=False))
+
+
+EXTRACTORS: Final[Mapping[str, Callable[[lxml.html.HtmlElement, str], str]]] = MappingProxyType(
+    {"trafilatura": _trafilatura_text, "resiliparse": _resiliparse_text}
+)
+
+
+def check_extractor(name: str) -> None:
+    """Raise ValueError, naming those allowed, when there is no extractor of this name."""
+    if name not in EXTRACTORS:
+        raise ValueError(f"extractor: unknown {name!r}; allowed: {', '.join(sorted(EXTRACTORS))}")
+
+
+def main_content(
+    tree: lxml.html.HtmlElement, blocks: list[Block], url: str, extractor: str
+) -> list[Block]:
+    """Return the page's main content: its kept text blocks and the headings over them, in order.
+
+    tree, blocks: a page and what collect_blocks() found in it. Raises ValueError for an unknown
+    extractor, and whatever the extractor raises on a page that it cannot handle.
+    """
+    check_extractor(extractor)
+    found = frozenset(marker_ids(EXTRACTORS[extractor](tree, url)))
+    for block in blocks:
+        hits = sum(number in found for number in block.marker_ids)
+        block.kept = bool(hits) and 2 * hits >= len(block.marker_ids)
+    boilerplate = _BoilerplateTest(blocks)
+    for block in blocks:
+        block.kept = block.kept and not boilerplate(block)
+    _fill_holes(blocks, boilerplate)
+    _recover_headings(blocks, boilerplate)
+    return [block for block in blocks if block.kept]
+
+
+class _BoilerplateTest:
+    """Tells whether a block stands in a navigation, sharing, comment or advertising element."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._kept_chars: dict[lxml.html.HtmlElement, int] = {}
+        self._verdicts: dict[lxml.html.HtmlElement, bool] = {}
+        self._total = 0
+        for block in blocks:
+            if block.kept and not block.level:
+                self._total += block.chars
+                for element in (block.element, *block.element.iterancestors()):
+                    self._kept_chars[element] = self._kept_chars.get(element, 0) + block.chars
+
+    def __call__(self, block: Block) -> bool:
+        path = [block.element, *block.element.iterancestors()]
+        verdict = False
+        for element in reversed(path):
+            if element not in self._verdicts:
+                self._verdicts[element] = verdict or self._is_boilerplate(element)
+            verdict = self._verdicts[element]
+        return verdict
+
+    def innermost(self, share: float) -> lxml.html.HtmlElement | None:
+        """Return the innermost element with at least this share of the kept text."""
+        holders = [e for e, chars in self._kept_chars.items() if chars >= share * self._total]
+        return max(holders, key=lambda e: sum(1 for _ in e.iterancestors()), default=None)
+
+    def _is_boilerplate(self, element: lxml.html.HtmlElement) -> bool:
+        if self._kept_chars.get(element, 0) > _MAX_BOILERPLATE_SHARE * self._total:
+            return False
+        if element.tag in _BOILERPLATE_TAGS or element.get("role") in _BOILERPLATE_ROLES:
+            return True
+        return any(_BOILERPLATE_NAMES.search(name) for name in _names(element))
+
+
+def _fill_holes(blocks: list[Block], boilerplate: _BoilerplateTest) -> None:
+    """Keep what the extractor refused in the midst of what it kept.
+
+    That is a gap between two kept blocks of one section, and, where it kept most of the element
+    that holds the article (documentation, mostly), the end of a section whose start was kept.
+    """
+    article = _whole_article(blocks, boilerplate)
+    kept = [index for index, block in enumerate(blocks) if block.kept and not block.level]
+    following = dict(pairwise(kept))
+    last: int | None = None
+    for index, block in enumerate(blocks):
+        if index in following or (kept and index == kept[-1]):
+            last = index
+            continue
+        if block.level:
+            last = None  # a section of which nothing was kept stays out
+        if last is None or boilerplate(block):
+            continue
+        linked = block.link_chars > _MAX_LINK_DENSITY * max(1, block.chars)
+        if linked and not _announces_list(blocks[last]):
+            continue
+        after = following.get(last)
+        in_gap = after is not None and _is_one_section(blocks[last : after + 1])
+        block.kept = in_gap or (
+            article is not None and not linked and article in block.element.iterancestors()
+        )
+
+
+def _whole_article(
+    blocks: list[Block], boilerplate: _BoilerplateTest
+) -> lxml.html.HtmlElement | None:
+    """The element that holds the article, if the extractor kept most of its prose."""
+    article = boilerplate.innermost(_ARTICLE_SHARE)
+    if article is None:
+        return None
+    kept = refused = 0
+    for block in blocks:
+        if block.level or article not in block.element.iterancestors() or boilerplate(block):
+            continue
+        if block.kept:
+            kept += block.chars
+        elif 2 * block.link_chars <= block.chars:
+            refused += block.chars
+    return article if kept >= _WHOLE_SHARE * (kept + refused) else None
+
+
+def _announces_list(block: Block) -> bool:
+    """Whether a paragraph such as "New modules:" would be left hanging without what follows."""
+    return block.text.endswith(":") and not _TEASER.match(block.text.strip("*_ "))
+
+
+def _is_one_section(span: list[Block]) -> bool:
+    """No heading stands in the span, and one element near both of its ends holds it."""
+    if any(block.level for block in span):
+        return False
+    near = list(span[0].element.iterancestors())[:_NEAR_LEVELS]
+    return any(element in near for element in list(span[-1].element.iterancestors())[:_NEAR_LEVELS])
+
+
+def _recover_headings(blocks: list[Block], boilerplate: _BoilerplateTest) -> None:
+    """Keep every heading over kept text; from the last to the first, as headings head headings."""
+    refused_chars = 0
+    level_below: int | None = None  # of the nearest kept heading below; 0 stands for kept text
+    title_seen = False
+    for block in reversed(blocks):
+        if not block.level:
+            if block.kept:
+                refused_chars, level_below = 0, 0
+            else:
+                refused_chars += block.chars
+            continue
+        is_title = block.level == 1 and not title_seen and not _is_site_name(block)
+        heads = level_below is not None and (level_below == 0 or block.level < level_below)
+        # The title may stand far above the text, in a page header with bylines and share bars.
+        placed = is_title or (refused_chars <= _MAX_REFUSED_CHARS and not boilerplate(block))
+        block.kept = bool(heads and placed and block.text)
+        if block.kept:
+            refused_chars, level_below = 0, block.level
+            title_seen = title_seen or is_title
+
+
+def _is_site_name(heading: Block) -> bool:
+    near = [heading.element, *heading.element.iterancestors()][:3]
+    return any(_SITE_NAMES.search(name) for element in near for name in _names(element))
+
+
+def _names(element: lxml.html.HtmlElement) -> list[str]:
+    """An element's classes and short id, camel case split into words; a long id is a title."""
+    names = (element.get("class") or "").split()
+    anchor = _CAMEL_CASE.sub("-", element.get("id") or "")
+    if anchor and len(re.split(r"[\s_-]+", anchor)) <= _MAX_ID_WORDS:
+        names.append(anchor)
+    return [_CAMEL_CASE.sub("-", name) for name in names]

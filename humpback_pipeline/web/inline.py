@@ -1,0 +1,124 @@
+"""Markdown of inline HTML: text, code spans, emphasis, line breaks."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import lxml.html
+
+_CODE_TAGS: Final = frozenset({"code", "tt", "kbd", "samp"})
+_EMPHASIS: Final = {"strong": "**", "b": "**", "em": "*", "i": "*"}
+# Controls and pictures; their text (labels, options) is no part of the prose.
+_SKIPPED_TAGS: Final = frozenset(
+    {
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "object",
+        "button",
+        "select",
+        "option",
+        "input",
+        "textarea",
+        "img",
+        "audio",
+        "video",
+        "canvas",
+        "map",
+        "math",
+    }
+)
+_NOISE_CLASS: Final = re.compile(
+    r"(?:^|\s)(?:headerlink|anchor(?:link|js-link)?|mw-editsection|sr-only|screen-reader-text|"
+    r"visually-hidden|noprint)(?:\s|$)",
+    re.IGNORECASE,
+)
+_PERMALINK_TEXTS: Final = frozenset({"¶", "#", "§", "🔗", "[edit]", "[link]"})
+_SPACES: Final = re.compile(
+    r"[ \t\r\f\v\xa0\u200b]*\n[ \t\r\f\v\xa0\u200b]*|[ \t\r\f\v\xa0\u200b]+"
+)
+_BREAK: Final = "\n"
+
+
+class InlineRun:
+    """Consecutive inline content of one block, gathered in document order.
+
+    markdown() gives its text; chars and link_chars count visible characters; `slot` is the place
+    of the longest text node (element, "text" or "tail"), where a marker may be put.
+    """
+
+    def __init__(self, marks: bool = True) -> None:
+        self._pieces: list[str] = []
+        self._marks = marks
+        self.chars = 0
+        self.link_chars = 0
+        self.slot: tuple[lxml.html.HtmlElement, str] | None = None
+        self._slot_chars = 0
+
+    def add_text(self, owner: lxml.html.HtmlElement, part: str, in_link: bool = False) -> None:
+        """Add the text or tail (`part`) of an element."""
+        text: str | None = getattr(owner, part)
+        if not text:
+            return
+        self._pieces.append(text.replace("\n", " "))
+        visible = len(text.strip())
+        self.chars += visible
+        self.link_chars += visible if in_link else 0
+        if visible > self._slot_chars:
+            self.slot, self._slot_chars = (owner, part), visible
+
+    def add_element(self, element: lxml.html.HtmlElement, in_link: bool = False) -> None:
+        """Add an inline element with its descendants, but not its tail."""
+        tag = element.tag
+        if not isinstance(tag, str) or tag in _SKIPPED_TAGS or is_noise(element):
+            return
+        if tag == "br":
+            self._pieces.append(_BREAK)
+            return
+        mark = "`" if tag in _CODE_TAGS else _EMPHASIS.get(tag, "")
+        start, outer = len(self._pieces), self._marks
+        self._marks = outer and mark != "`"  # inside code, asterisks are code
+        self._add_content(element, in_link or tag == "a")
+        self._marks = outer
+        if mark and outer:
+            self._pieces[start:] = [_wrap("".join(self._pieces[start:]), mark)]
+
+    def markdown(self) -> str:
+        """Give the run's Markdown, white space collapsed; empty when nothing is visible."""
+        text = _SPACES.sub(lambda m: "\n" if "\n" in m[0] else " ", "".join(self._pieces))
+        return re.sub(r"\n{2,}", "\n", text).strip()
+
+    def _add_content(self, element: lxml.html.HtmlElement, in_link: bool) -> None:
+        self.add_text(element, "text", in_link)
+        for child in element:
+            self.add_element(child, in_link)
+            self.add_text(child, "tail", in_link)
+
+
+def is_noise(element: lxml.html.HtmlElement) -> bool:
+    """Tell whether an element is a permalink sign, an edit link or text for screen readers only."""
+    names = element.get("class")
+    if names and _NOISE_CLASS.search(names):
+        return True
+    if element.get("hidden") is not None or "display:none" in (element.get("style") or "").replace(
+        " ", ""
+    ):
+        return True
+    return (
+        element.tag == "a" and (element.text or "").strip() in _PERMALINK_TEXTS and not len(element)
+    )
+
+
+def _wrap(text: str, mark: str) -> str:
+    """Put marks around the text but not around its outer spaces, and never twice."""
+    inner = text.strip()
+    # A mark inside itself (bold in bold, a back-tick in code) would not read as Markdown.
+    if not inner or mark[0] in inner or "\n" in inner:
+        return text
+    before = text[: len(text) - len(text.lstrip())]
+    after = text[len(text.rstrip()) :]
+    return f"{before}{mark}{inner}{mark}{after}"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from web_builders import prose
+
+from humpback_pipeline.web import (
+    FILTERS,
+    FilterThresholds,
+    Segment,
+    SegmentLimits,
+    drop_reason,
+    load_navigation_headers,
+)
+
+THRESHOLDS = FilterThresholds()
+
+
+def segment(header: str = "Reading the tide table", text: str | None = None) -> Segment:
+    text = f"## {header}\n\n{prose(900)}" if text is None else text
+    return Segment(
+        segment_id="s",
+        document_id="d",
+        url="https://example.com",
+        language="en",
+        header=header,
+        header_level=2,
+        header_path=(header,),
+        text=text,
+        text_chars=len(text),
+        crawl_date=None,
+        warc_file="a.warc.gz",
+        record_offset=0,
+    )
+
+
+def test_drop_reason_of_a_good_segment_is_none() -> None:
+    assert drop_reason(segment(), THRESHOLDS) is None
+    assert all(rule(segment(), THRESHOLDS) is None for rule in FILTERS)
+
+
+@pytest.mark.parametrize(
+    ("chars", "reason"),
+    [(599, "too_short"), (600, None), (3_000, None), (3_001, "too_long")],
+)
+def test_drop_reason_length_limits_are_inclusive(chars, reason) -> None:
+    assert drop_reason(segment(text=prose(4_000)[:chars]), THRESHOLDS) == reason
+
+
+@pytest.mark.parametrize("header", ["", "  ", "***", "— · —"])
+def test_drop_reason_empty_header(header) -> None:
+    assert drop_reason(segment(header), THRESHOLDS) == "empty_header"
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("INSTALLATION NOTES", "header_capitals"),
+        ("BUY NOW and SAVE BIG", "header_capitals"),
+        ("The UUID Type", None),
+        ("東京の天気", None),
+    ],
+)
+def test_drop_reason_header_capitals(header, reason) -> None:
+    assert drop_reason(segment(header), THRESHOLDS) == reason
+
+
+def test_drop_reason_uppercase_text() -> None:
+    assert drop_reason(segment(text=prose(900).upper()), THRESHOLDS) == "uppercase_text"
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("Advertisement", "navigation_header"),
+        ("Local advertisements", "navigation_header"),
+        ("Forum", "navigation_header"),
+        ("Quick Links", "navigation_header"),
+        ("Get our free newsletter!", "navigation_header"),
+        ("Share:", "navigation_header"),
+        ("You may also like…", "navigation_header"),
+        ("How to share a folder", None),
+        ("Searching and sorting", None),
+        ("How to log in over SSH", None),
+        ("Reinforcement learning", None),
+    ],
+)
+def test_drop_reason_navigation_header(header, reason) -> None:
+    assert drop_reason(segment(header), THRESHOLDS) == reason
+
+
+def test_load_navigation_headers_of_a_user_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("# mine\nfish of the day  # daily\n=crew\n")
+    own = replace(THRESHOLDS, navigation_headers=load_navigation_headers(path))
+    assert drop_reason(segment("The Fish of the Day"), own) == "navigation_header"
+    assert drop_reason(segment("Crew"), own) == "navigation_header"
+    assert drop_reason(segment("Crew training"), own) is None
+    assert drop_reason(segment("Forum"), own) is None
+
+
+def test_load_navigation_headers_of_an_empty_file_raises(tmp_path: Path) -> None:
+    path = tmp_path / "empty.txt"
+    path.write_text("# nothing\n")
+    with pytest.raises(ValueError, match=r"empty\.txt"):
+        load_navigation_headers(path)
+
+
+@pytest.mark.parametrize(
+    ("language", "wanted", "reason"),
+    [
+        ("en", ("en",), None),
+        ("de", ("en",), "language"),
+        ("de", ("en", "de"), None),
+        (None, ("en",), "language"),
+        (None, None, None),
+    ],
+)
+def test_drop_reason_language(language, wanted, reason) -> None:
+    thresholds = replace(THRESHOLDS, languages=wanted)
+    assert drop_reason(replace(segment(), language=language), thresholds) == reason
+
+
+def test_drop_reason_repeated_sentences() -> None:
+    base = prose(700)
+    slogan = "Our boats are the best boats that money can buy anywhere on this coast."
+    nearly = "Our boats are the best boats that money can buy anywhere on the coast."
+    repeated = f"{base} {slogan} {slogan} {nearly}"
+    assert drop_reason(segment(text=repeated), THRESHOLDS) == "repeated_sentences"
+    assert drop_reason(segment(text=f"{base} {slogan}"), THRESHOLDS) is None
+
+
+def test_drop_reason_repeated_lines_of_code_and_tables_do_not_count() -> None:
+    code = "```\n" + "result = compute_the_next_value(result, step, factor, limit)\n" * 8 + "```"
+    table = "| a b c d e f g h |\n" * 8
+    assert drop_reason(segment(text=f"{prose(700)}\n\n{code}\n\n{table}"), THRESHOLDS) is None
+
+
+@pytest.mark.parametrize("limits", [{"min_chars": -1}, {"min_chars": 9, "max_chars": 8}])
+def test_segment_limits_that_are_impossible_raise(limits) -> None:
+    with pytest.raises(ValueError, match="min_chars"):
+        SegmentLimits(**limits)
