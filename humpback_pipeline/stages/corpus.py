@@ -81,12 +81,12 @@ def write_selection(workspace: Workspace, shards: Sequence[str]) -> Manifest:
     Columns: `SELECTION_SCHEMA`. `reason` is exact_duplicate, near_duplicate, not_sampled or empty.
     """
     corpus = workspace.recipe.corpus
-    decisions = deduplicate(_texts(workspace, shards), corpus.near_duplicate_jaccard)
-    rows = _first_occurrences(workspace, shards)
+    places: list[tuple[str, str]] = []
+    decisions = deduplicate(_texts(workspace, shards, places), corpus.near_duplicate_jaccard)
     candidates = [
-        (row["segment_id"], row["url"])
-        for row in rows
-        if row["first"] and decisions[row["segment_id"]].kept
+        (decision.segment_id, url)
+        for decision, (_, url) in zip(decisions, places, strict=True)
+        if decision.kept
     ]
     sample = set(
         select_sample(
@@ -94,7 +94,10 @@ def write_selection(workspace: Workspace, shards: Sequence[str]) -> Manifest:
         )
     )
     frame = pl.DataFrame(
-        [_selection_row(row, decisions[row["segment_id"]], sample) for row in rows],
+        [
+            _selection_row(decision, shard, decision.kept and decision.segment_id in sample)
+            for decision, (shard, _) in zip(decisions, places, strict=True)
+        ],
         schema=SELECTION_SCHEMA,
         orient="row",
     )
@@ -148,34 +151,18 @@ class _Text:
     text: str
 
 
-def _texts(workspace: Workspace, shards: Sequence[str]) -> Iterator[_Text]:
-    # The same page can lie in two shards, and then has the same id: its first place counts.
-    seen: set[str] = set()
+def _texts(
+    workspace: Workspace, shards: Sequence[str], places: list[tuple[str, str]]
+) -> Iterator[_Text]:
+    """Texts of all shards, one shard in memory at a time; `places` gets (shard, url) of each."""
     for shard in shards:
-        frame = workspace.datasets.scan(SEGMENTS, shard).select("segment_id", "text").collect()
-        for segment_id, text in frame.iter_rows():
-            if segment_id not in seen:
-                seen.add(segment_id)
-                yield _Text(segment_id, text)
+        columns = ["segment_id", "text", "url"]
+        frame = workspace.datasets.scan(SEGMENTS, shard).select(columns).collect()
+        for segment_id, text, url in frame.iter_rows():
+            places.append((shard, url))
+            yield _Text(segment_id, text)
 
 
-def _first_occurrences(workspace: Workspace, shards: Sequence[str]) -> list[dict[str, Any]]:
-    frames = [
-        workspace.datasets.scan(SEGMENTS, shard)
-        .select("segment_id", "url", shard=pl.lit(shard))
-        .collect()
-        for shard in shards
-    ]
-    return pl.concat(frames).with_columns(first=pl.col("segment_id").is_first_distinct()).to_dicts()
-
-
-def _selection_row(
-    row: dict[str, Any], decision: DedupDecision, sample: set[str]
-) -> tuple[Any, ...]:
-    key = row["segment_id"]
-    if not row["first"]:
-        return key, row["shard"], False, "exact_duplicate", key
-    if not decision.kept:
-        return key, row["shard"], False, decision.reason, decision.duplicate_of
-    kept = key in sample
-    return key, row["shard"], kept, "" if kept else NOT_SAMPLED, None
+def _selection_row(decision: DedupDecision, shard: str, sampled: bool) -> tuple[Any, ...]:
+    reason = decision.reason or ("" if sampled else NOT_SAMPLED)
+    return decision.segment_id, shard, sampled, reason, decision.duplicate_of

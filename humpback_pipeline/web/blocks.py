@@ -1,30 +1,24 @@
-"""The page as a flat list of headings and text blocks in document order, each one marked.
-
-The tree's text nodes get invisible-to-heuristics markers (two symbol characters), so that a
-main-content extractor's output tells exactly which blocks it kept, without matching text.
-"""
+"""The page as a flat list of headings and text blocks in document order, each one marked."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import lxml.html
 
-from humpback_pipeline.web.inline import InlineRun, is_noise
-
-# Sutton SignWriting symbols: printable and no letters, so extractors neither strip them nor take
-# them for words. A page that holds any has them removed before (MARKER_CHARACTERS).
-_MARKER_BASE: Final = 0x1D800
-_MARKER_RADIX: Final = 512
-MARKER: Final = re.compile(f"[{chr(_MARKER_BASE)}-{chr(_MARKER_BASE + _MARKER_RADIX - 1)}]{{2}}")
-MARKER_CHARACTERS: Final = re.compile(
-    f"[{chr(_MARKER_BASE)}-{chr(_MARKER_BASE + _MARKER_RADIX - 1)}]"
+from humpback_pipeline.web.elements import (
+    HEADING_TAGS,
+    code_language,
+    drop_title_ids,
+    is_callout_label,
+    is_data_table,
+    table_markdown,
 )
+from humpback_pipeline.web.inline import InlineRun, is_noise
+from humpback_pipeline.web.markers import MAX_MARKERS, mark_text
 
-HEADING_TAGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
 _SKIPPED_TAGS: Final = frozenset(
     {
         "head",
@@ -89,27 +83,8 @@ _BLOCK_TAGS: Final = (
     "ul",
 )
 _BLOCK_SET: Final = frozenset(_BLOCK_TAGS)
-_TABLE_BREAKERS: Final = (*HEADING_TAGS, "table", "pre", "ul", "ol", "dl", "blockquote", "form")
-_CALLOUTS: Final = frozenset(
-    {
-        "note",
-        "tip",
-        "warning",
-        "caution",
-        "important",
-        "admonition",
-        "hint",
-        "danger",
-        "callout",
-        "sidebar-box",
-    }
 )
-_CODE_LANGUAGE: Final = re.compile(
-    r"(?:^|\s)(?:language|lang|highlight|brush:)-?\s?([a-z+#]{1,12})"
 )
-_NOT_A_LANGUAGE: Final = frozenset({"default", "none", "text", "source", "notranslate", "plain"})
-
-
 @dataclass(frozen=True, slots=True)
 class Container:
     """A list item, definition or quote around blocks: what each of its lines begins with.
@@ -148,13 +123,6 @@ def collect_blocks(tree: lxml.html.HtmlElement) -> list[Block]:
     collector.walk(tree if body is None else body, ())
     collector.flush_all()
     return collector.blocks
-
-
-def marker_ids(text: str) -> Iterator[int]:
-    """Find the markers in extracted text."""
-    for match in MARKER.finditer(text):
-        high, low = (ord(character) - _MARKER_BASE for character in match[0])
-        yield high * _MARKER_RADIX + low
 
 
 class _Collector:
@@ -207,7 +175,7 @@ class _Collector:
             self._add_heading(element, containers)
         elif tag == "pre":
             self._add_code(element, containers)
-        elif tag == "table" and _is_data_table(element):
+        elif tag == "table" and is_data_table(element):
             self._add_table(element, containers)
         else:
             self.walk(element, containers + self._new_containers(element, number))
@@ -231,8 +199,8 @@ class _Collector:
         run = InlineRun(marks=False)
         run.add_element(element)
         text = re.sub(r"\s*[¶#§🔗]\s*$", "", run.markdown().replace("\n", " ")).strip()
-        _drop_title_ids(element, text)
-        if text and _is_callout_label(element):
+        drop_title_ids(element, text)
+        if text and is_callout_label(element):
             self._add(element, 0, f"**{text}**", run, containers)
         else:
             self._add(element, int(element.tag[1]), text, run, containers)
@@ -244,7 +212,7 @@ class _Collector:
         if not code.strip():
             return
         fence = "```" if "```" not in code else "````"
-        text = f"{fence}{_code_language(element)}\n{code}\n{fence}"
+        text = f"{fence}{code_language(element)}\n{code}\n{fence}"
         self._add(element, 0, text, run, containers)
 
     def _add_table(self, element: lxml.html.HtmlElement, containers: tuple[Container, ...]) -> None:
@@ -262,7 +230,7 @@ class _Collector:
             if any(cells):
                 rows.append(cells)
         if rows:
-            block = Block(element, 0, _table(rows), chars, link_chars, tuple(ids), containers)
+            block = Block(element, 0, table_markdown(rows), chars, link_chars, tuple(ids), containers)
             self.blocks.append(block)
 
     def _add(
@@ -277,59 +245,13 @@ class _Collector:
         self.blocks.append(Block(element, level, text, run.chars, run.link_chars, ids, containers))
 
     def _mark(self, run: InlineRun) -> list[int]:
-        if run.slot is None or self._n_markers >= _MARKER_RADIX**2:
+        if run.slot is None or self._n_markers >= MAX_MARKERS:
             return []
         owner, part = run.slot
         number, self._n_markers = self._n_markers, self._n_markers + 1
-        high, low = divmod(number, _MARKER_RADIX)
-        text: str = getattr(owner, part)
-        start = len(text) - len(text.lstrip())
-        mark = chr(_MARKER_BASE + high) + chr(_MARKER_BASE + low)
-        setattr(owner, part, text[:start] + mark + text[start:])
+        setattr(owner, part, mark_text(getattr(owner, part), number))
         return [number]
-
-
-def _drop_title_ids(heading: lxml.html.HtmlElement, text: str) -> None:
-    """Remove anchors made from the title, such as id="sharing-state-between-processes".
-
-    They say what the section is about; extractors would read them as its role (a share bar).
-    """
-    title = re.sub(r"\W+", "", text).lower()
-    for element in (heading, heading.getparent()):
-        anchor = re.sub(r"\W+", "", (element.get("id") or "").replace("_", "")).lower()
-        if len(anchor) > 3 and (title.startswith(anchor) or title.endswith(anchor)):
-            del element.attrib["id"]
-
-
-def _is_callout_label(heading: lxml.html.HtmlElement) -> bool:
-    """Whether a heading only names a box ("Note") in its section, and begins none itself."""
-    box = heading.getparent()
-    return box is not None and not _CALLOUTS.isdisjoint((box.get("class") or "").lower().split())
 
 
 def _is_number(value: str | None) -> bool:
     return bool(value) and re.fullmatch(r"\d{1,6}", value or "") is not None
-
-
-def _is_data_table(table: lxml.html.HtmlElement) -> bool:
-    """A table of plain cells, at least two by two; any other table only lays the page out."""
-    if next((e for e in table.iterdescendants(*_TABLE_BREAKERS)), None) is not None:
-        return False
-    widths = [len(row) for row in table.iter("tr")]
-    return len(widths) >= 2 and sum(width >= 2 for width in widths) >= 2
-
-
-def _table(rows: list[list[str]]) -> str:
-    width = max(len(row) for row in rows)
-    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
-    lines.insert(1, "|" + " --- |" * width)
-    return "\n".join(lines)
-
-
-def _code_language(pre: lxml.html.HtmlElement) -> str:
-    nearby = [*pre.iter("pre", "code"), *list(pre.iterancestors())[:2]]
-    for element in nearby:
-        match = _CODE_LANGUAGE.search(element.get("class") or "")
-        if match and match[1] not in _NOT_A_LANGUAGE:
-            return "python" if match[1] in ("python3", "pycon") else match[1]
-    return ""

@@ -16,7 +16,8 @@ from typing import Final
 import lxml.html
 from resiliparse.extract.html2text import extract_plain_text
 
-from humpback_pipeline.web.blocks import Block, marker_ids
+from humpback_pipeline.web.blocks import Block
+from humpback_pipeline.web.markers import find_markers
 
 # trafilatura logs an error for every page without main content; here that is a counted drop.
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
@@ -104,7 +105,7 @@ def main_content(
     extractor, and whatever the extractor raises on a page that it cannot handle.
     """
     check_extractor(extractor)
-    found = frozenset(marker_ids(EXTRACTORS[extractor](tree, url)))
+    found = frozenset(find_markers(EXTRACTORS[extractor](tree, url)))
     for block in blocks:
         hits = sum(number in found for number in block.marker_ids)
         block.kept = bool(hits) and 2 * hits >= len(block.marker_ids)

@@ -14,7 +14,8 @@ _MAX_LINE_CHARS: Final = 60
 _FOOTER_LINE: Final = re.compile(
     r"(?:©|copyright\b|\(c\) ?\d{4}).{0,150}|.{0,80}\ball rights reserved\b.{0,80}|"
     r"(?:categor(?:y|ies)|tags?|tagged|filed under|posted (?:in|by|on)|image (?:credit|source)|"
-    r"photo credit|last (?:updated|modified))\s*(?:\w+\s)?:.{0,100}",
+    r"photo credit|last (?:updated|modified))\s*(?:\w+\s)?:.{0,100}|"
+    r"(?:\d+ )?comments?|adverts?|follow @.{0,120}|.{0,60}\b(?:requires?|enable) javascript\b.{0,60}",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import lxml.html
 
-from humpback_pipeline.web.blocks import MARKER_CHARACTERS, Block, collect_blocks
+from humpback_pipeline.web.blocks import Block, collect_blocks
 from humpback_pipeline.web.html import decode_html, parse_html
 from humpback_pipeline.web.language import detect_language
+from humpback_pipeline.web.markers import remove_marker_symbols
 from humpback_pipeline.web.records import Document
 
 
@@ -29,7 +30,7 @@ class Page:
 def open_page(document: Document) -> Page | None:
     """Parse a document; None when its bytes give no tree."""
     html = decode_html(document.html, document.charset)
-    tree = parse_html(MARKER_CHARACTERS.sub("", html))
+    tree = parse_html(remove_marker_symbols(html))
     if tree is None:
         return None
     blocks = collect_blocks(tree)

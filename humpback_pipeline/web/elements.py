@@ -1,0 +1,71 @@
+"""What single elements of a page are: titles, callouts, data tables, code."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import lxml.html
+
+HEADING_TAGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
+_TABLE_BREAKERS: Final = (*HEADING_TAGS, "table", "pre", "ul", "ol", "dl", "blockquote", "form")
+_CALLOUTS: Final = frozenset(
+    {
+        "note",
+        "tip",
+        "warning",
+        "caution",
+        "important",
+        "admonition",
+        "hint",
+        "danger",
+        "callout",
+        "sidebar-box",
+    }
+_CODE_LANGUAGE: Final = re.compile(
+    r"(?:^|\s)(?:language|lang|highlight|brush:)-?\s?([a-z+#]{1,12})"
+_NOT_A_LANGUAGE: Final = frozenset({"default", "none", "text", "source", "notranslate", "plain"})
+
+
+def drop_title_ids(heading: lxml.html.HtmlElement, text: str) -> None:
+    """Remove anchors made from the title, such as id="sharing-state-between-processes".
+
+    They say what the section is about; extractors would read them as its role (a share bar).
+    """
+    title = re.sub(r"\W+", "", text).lower()
+    for element in (heading, heading.getparent()):
+        anchor = re.sub(r"\W+", "", (element.get("id") or "").replace("_", "")).lower()
+        if len(anchor) > 3 and (title.startswith(anchor) or title.endswith(anchor)):
+            del element.attrib["id"]
+
+
+def is_callout_label(heading: lxml.html.HtmlElement) -> bool:
+    """Tell whether a heading only names a box ("Note") in its section, and begins none itself."""
+    box = heading.getparent()
+    return box is not None and not _CALLOUTS.isdisjoint((box.get("class") or "").lower().split())
+
+
+def is_data_table(table: lxml.html.HtmlElement) -> bool:
+    """Tell whether a table is one of plain cells, two by two or more; others lay the page out."""
+    if next(table.iterdescendants(*_TABLE_BREAKERS), None) is not None:
+        return False
+    widths = [len(row) for row in table.iter("tr")]
+    return len(widths) >= 2 and sum(width >= 2 for width in widths) >= 2
+
+
+def table_markdown(rows: list[list[str]]) -> str:
+    """Render rows of cells, the first of them as the table's header."""
+    width = max(len(row) for row in rows)
+    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * width)
+    return "\n".join(lines)
+
+
+def code_language(pre: lxml.html.HtmlElement) -> str:
+    """Name the language of a code block by its classes; empty when they tell none."""
+    nearby = [*pre.iter("pre", "code"), *list(pre.iterancestors())[:2]]
+    for element in nearby:
+        match = _CODE_LANGUAGE.search(element.get("class") or "")
+        if match and match[1] not in _NOT_A_LANGUAGE:
+            return "python" if match[1] in ("python3", "pycon") else match[1]
+    return ""
