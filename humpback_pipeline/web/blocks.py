@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
 
 import lxml.html
 
 from humpback_pipeline.web.elements import (
+    BLOCK_SET,
+    BLOCK_TAGS,
     HEADING_TAGS,
+    SKIPPED_TAGS,
     code_language,
     drop_title_ids,
     is_callout_label,
@@ -19,72 +21,7 @@ from humpback_pipeline.web.elements import (
 from humpback_pipeline.web.inline import InlineRun, is_noise
 from humpback_pipeline.web.markers import MAX_MARKERS, mark_text
 
-_SKIPPED_TAGS: Final = frozenset(
-    {
-        "head",
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "svg",
-        "iframe",
-        "object",
-        "button",
-        "select",
-        "option",
-        "input",
-        "textarea",
-        "audio",
-        "video",
-        "canvas",
-        "map",
-        "datalist",
-        "dialog",
-    }
-)
-_BLOCK_TAGS: Final = (
-    *HEADING_TAGS,
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "body",
-    "center",
-    "dd",
-    "details",
-    "dir",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "header",
-    "hr",
-    "legend",
-    "li",
-    "main",
-    "menu",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "section",
-    "summary",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "ul",
-)
-_BLOCK_SET: Final = frozenset(_BLOCK_TAGS)
-)
-)
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """A list item, definition or quote around blocks: what each of its lines begins with.
@@ -143,8 +80,8 @@ class _Collector:
         number = int(element.get("start") or 1) if _is_number(element.get("start")) else 1
         for child in element:
             tag = child.tag
-            if isinstance(tag, str) and tag not in _SKIPPED_TAGS and not is_noise(child):
-                if tag in _BLOCK_SET or next(child.iter(*_BLOCK_TAGS), None) is not None:
+            if isinstance(tag, str) and tag not in SKIPPED_TAGS and not is_noise(child):
+                if tag in BLOCK_SET or next(child.iter(*BLOCK_TAGS), None) is not None:
                     self.flush_all()
                     self._walk_block(child, containers, number)
                     number += tag == "li"
@@ -230,7 +167,9 @@ class _Collector:
             if any(cells):
                 rows.append(cells)
         if rows:
-            block = Block(element, 0, table_markdown(rows), chars, link_chars, tuple(ids), containers)
+            block = Block(
+                element, 0, table_markdown(rows), chars, link_chars, tuple(ids), containers
+            )
             self.blocks.append(block)
 
     def _add(

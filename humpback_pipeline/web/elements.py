@@ -1,4 +1,4 @@
-"""What single elements of a page are: titles, callouts, data tables, code."""
+"""What elements of a page are: which tags make blocks; titles, callouts, data tables, code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,70 @@ from typing import Final
 import lxml.html
 
 HEADING_TAGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
+SKIPPED_TAGS: Final = frozenset(
+    {
+        "head",
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "object",
+        "button",
+        "select",
+        "option",
+        "input",
+        "textarea",
+        "audio",
+        "video",
+        "canvas",
+        "map",
+        "datalist",
+        "dialog",
+    }
+)
+BLOCK_TAGS: Final = (
+    *HEADING_TAGS,
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "center",
+    "dd",
+    "details",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "header",
+    "hr",
+    "legend",
+    "li",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+)
+BLOCK_SET: Final = frozenset(BLOCK_TAGS)
 _TABLE_BREAKERS: Final = (*HEADING_TAGS, "table", "pre", "ul", "ol", "dl", "blockquote", "form")
 _CALLOUTS: Final = frozenset(
     {
@@ -22,8 +86,10 @@ _CALLOUTS: Final = frozenset(
         "callout",
         "sidebar-box",
     }
+)
 _CODE_LANGUAGE: Final = re.compile(
     r"(?:^|\s)(?:language|lang|highlight|brush:)-?\s?([a-z+#]{1,12})"
+)
 _NOT_A_LANGUAGE: Final = frozenset({"default", "none", "text", "source", "notranslate", "plain"})
 
 

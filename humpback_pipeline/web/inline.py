@@ -41,6 +41,7 @@ _PERMALINK_TEXTS: Final = frozenset({"¶", "#", "§", "🔗", "[edit]", "[link]"
 _SPACES: Final = re.compile(
     r"[ \t\r\f\v\xa0\u200b]*\n[ \t\r\f\v\xa0\u200b]*|[ \t\r\f\v\xa0\u200b]+"
 )
+_ADJACENT_BOLD: Final = re.compile(r"(?<=[^\s*])\*{4}(?=[^\s*])")
 _BREAK: Final = "\n"
 
 
@@ -89,7 +90,8 @@ class InlineRun:
 
     def markdown(self) -> str:
         """Give the run's Markdown, white space collapsed; empty when nothing is visible."""
-        text = _SPACES.sub(lambda m: "\n" if "\n" in m[0] else " ", "".join(self._pieces))
+        joined = _ADJACENT_BOLD.sub("", "".join(self._pieces))
+        text = _SPACES.sub(lambda m: "\n" if "\n" in m[0] else " ", joined)
         return re.sub(r"\n{2,}", "\n", text).strip()
 
     def _add_content(self, element: lxml.html.HtmlElement, in_link: bool) -> None:

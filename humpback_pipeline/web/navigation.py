@@ -15,7 +15,14 @@ _FOOTER_LINE: Final = re.compile(
     r"(?:©|copyright\b|\(c\) ?\d{4}).{0,150}|.{0,80}\ball rights reserved\b.{0,80}|"
     r"(?:categor(?:y|ies)|tags?|tagged|filed under|posted (?:in|by|on)|image (?:credit|source)|"
     r"photo credit|last (?:updated|modified))\s*(?:\w+\s)?:.{0,100}|"
-    r"(?:\d+ )?comments?|adverts?|follow @.{0,120}|.{0,60}\b(?:requires?|enable) javascript\b.{0,60}",
+    r"(?:\d+ )?comments?|adverts?|follow @.{0,120}|"
+    r".{0,60}\b(?:requires?|enable) javascript\b.{0,60}",
+    re.IGNORECASE | re.DOTALL,
+)
+_PROMOTION_LINE: Final = re.compile(
+    r"(?:social share|to read the full (?:story|article)|next:.{0,80}|previous:.{0,80})|"
+    r"(?:.{0,80}[.!] )?(?:subscribe|sign up|follow|like us|be sure to|get|download)\b.{0,200}"
+    r"\b(?:newsletters?|inbox|twitter|facebook|instagram|letterbox|app store)\b.{0,100}",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -39,9 +46,9 @@ def is_navigation_header(header: str, phrases: tuple[str, ...]) -> bool:
 
 
 def is_boilerplate_line(text: str, phrases: tuple[str, ...]) -> bool:
-    """Tell whether a whole block of text is a footer line or a short navigation phrase."""
+    """Tell whether a whole block is a footer line, a promotion or a short navigation phrase."""
     line = text.strip("*_-–—•| \n")
-    if _FOOTER_LINE.fullmatch(line):
+    if _FOOTER_LINE.fullmatch(line) or _PROMOTION_LINE.fullmatch(line):
         return True
     if len(line) > _MAX_LINE_CHARS or line.endswith((".", "!", "?", "。")):
         return False

@@ -14,6 +14,7 @@ from humpback_pipeline.web import (
     drop_reason,
     load_navigation_headers,
 )
+from humpback_pipeline.web.navigation import is_boilerplate_line
 
 THRESHOLDS = FilterThresholds()
 
@@ -89,6 +90,25 @@ def test_drop_reason_uppercase_text() -> None:
 )
 def test_drop_reason_navigation_header(header, reason) -> None:
     assert drop_reason(segment(header), THRESHOLDS) == reason
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("© 2024 Harbour Press. All rights reserved.", True),
+        ("Categories: boats, knots", True),
+        ("Advertisement", True),
+        ("12 comments", True),
+        ("Sign up for our weekly newsletter and get 10 % off.", True),
+        ("This slideshow requires JavaScript.", True),
+        ("See also", False),
+        ("The forum was the centre of a Roman town, where people met to trade and talk.", False),
+        ("Follow the coast until the lighthouse comes in sight.", False),
+        ("Copyright law protects the author of a work. " + prose(300), False),
+    ],
+)
+def test_is_boilerplate_line(line, expected) -> None:
+    assert is_boilerplate_line(line, load_navigation_headers()) is expected
 
 
 def test_load_navigation_headers_of_a_user_file(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_extract_segments_leaves_boilerplate_out(extractor) -> None:
 def test_extract_segments_keeps_the_shape_of_lists_tables_code_and_quotes() -> None:
     body = f"""<main><h2>Preparing <code>crew.cfg</code>
         <a class="headerlink" href="#x">¶</a></h2>
-      <p>First, <strong>read</strong> the <a href="manual">manual</a> and run
+      <p>First, <strong>re</strong><b>ad</b> the <a href="manual">manual</a> and run
          <code>crew --check</code>.<br>{prose(200)}</p>
       <ul><li>Rope<ul><li>thin</li><li>thick</li></ul></li><li><p>Anchor</p><p>Two if you can,
         since one of them will be lost on some dark night.</p></li></ul>

@@ -1,0 +1,305 @@
+"""The whole graph as a user runs it: a command, real step processes, a tiny real model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+import yaml
+
+from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.report import report_path
+
+pytestmark = pytest.mark.slow
+ROOT = PACKAGE_DIR.parent
+EXAMPLES = PACKAGE_DIR / "examples"
+
+
+def save_tiny_model(folder: Path) -> None:
+    """A random two-layer Llama with a tokenizer trained on the bundled seeds."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=2_000,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator((EXAMPLES / "seed_pairs.jsonl").read_text().splitlines(), trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4_096,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@dataclass
+class Project:
+    """A recipe, a home and a Dagster instance of their own."""
+
+    folder: Path
+    recipe: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: v for name, v in os.environ.items() if not name.startswith("HUMPBACK_")}
+        return {
+            **kept,
+            "HUMPBACK_RECIPE": str(self.recipe),
+            "HUMPBACK_HOME": str(self.folder / "home"),
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+        }
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "humpback_pipeline", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+
+    def workspace(self) -> Workspace:
+        recipe = load_recipe(self.recipe)
+        return Workspace(recipe.model_copy(update={"home": self.folder / "home"}))
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.folder / "dagster"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("project")
+    save_tiny_model(folder / "model")
+    (folder / "dagster").mkdir()
+    shutil.copy(ROOT / "dagster.yaml", folder / "dagster")
+    shutil.copytree(EXAMPLES / "warc", folder / "warc")
+    # A third shard, cut in the middle of a gzip member.
+    whole = (EXAMPLES / "warc" / "web-00000.warc.gz").read_bytes()
+    (folder / "warc" / "torn.warc.gz").write_bytes(whole[: len(whole) // 2])
+    recipe = {
+        "name": "tiny",
+        "base_model": str(folder / "model"),
+        "seed": {"path": "bundled:seed_pairs.jsonl", "max_pairs": 16},
+        "corpus": {"warc_dir": str(folder / "warc"), "sample_segments": 12},
+        "generation": {
+            "engine": "transformers",
+            "chunk_size": 4,
+            "vllm": {"max_model_tokens": 4096},
+        },
+        "augmentation": {"sampling": {"max_new_tokens": 12}},
+        "curation": {"iterations": 2, "selection": {"top_fraction": 0.5}},
+        "training": {"method": "lora", "steps": 2, "batch_size": 4, "learning_rate_start": 1e-3},
+        "evaluation": {
+            "prompts": "bundled:evaluation_prompts.jsonl",
+            "labelled_pairs": "bundled:labelled_pairs.jsonl",
+            "max_prompts": 3,
+            "sampling": {"max_new_tokens": 12},
+        },
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return Project(folder, path)
+
+
+@pytest.fixture(scope="module")
+def finished(project: Project) -> tuple[Project, str]:
+    result = project.command("run")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return project, result.stdout
+
+
+def test_one_run_materialises_every_asset_and_every_partition(
+    finished: tuple[Project, str],
+) -> None:
+    project, _ = finished
+    with project.instance() as instance:
+        runs = instance.get_runs()
+        assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
+        shards = {"torn", "web-00000", "clueweb22-en0000-00"}
+        for name in ("clueweb_segments", "augmented_set", "curation_scores_1", "curation_scores_2"):
+            assert instance.get_materialized_partitions(dg.AssetKey(name)) == shards
+        for name in ("m0", "m1", "m2", "curated_set_2", "win_rates", "report"):
+            assert instance.get_latest_materialization_event(dg.AssetKey(name)) is not None
+
+
+def test_progress_and_summary_are_printed(finished: tuple[Project, str]) -> None:
+    _, output = finished
+    assert "training m1: 2/2 steps" in output
+    for heading in (
+        "Rows at every stage",
+        "Loss on held-out",
+        "Ratings by m0",
+        "precision",
+        "make ui",
+    ):
+        assert heading in output
+
+
+def test_truncated_shard_yields_what_is_readable_and_says_what_was_lost(
+    finished: tuple[Project, str],
+) -> None:
+    project, output = finished
+    manifest = project.workspace().datasets.manifest("clueweb_segments", "torn")
+    assert manifest.rows
+    assert manifest.facts["partial"]
+    assert f"torn: {manifest.facts['partial']}" in output
+    with project.instance() as instance:
+        records = instance.get_records_for_run(instance.get_runs()[0].run_id).records
+        checks = [
+            record.event_log_entry.dagster_event.asset_check_evaluation_data
+            for record in records
+            if record.event_log_entry.dagster_event is not None
+            and record.event_log_entry.dagster_event.event_type_value == "ASSET_CHECK_EVALUATION"
+        ]
+    warned = {check.check_name for check in checks if not check.passed}
+    assert warned == {"shard_read_whole"}
+
+
+def test_every_rating_is_a_number_on_the_scale_for_every_augmented_pair(
+    finished: tuple[Project, str],
+) -> None:
+    datasets = finished[0].workspace().datasets
+    for shard in ("torn", "web-00000", "clueweb22-en0000-00"):
+        pairs = datasets.read("augmented_set", shard)
+        scores = datasets.read("curation_scores_2", shard)
+        assert scores["segment_id"].to_list() == pairs["segment_id"].to_list()
+        assert scores["rating"].is_between(1.0, 5.0).all()
+
+
+def test_curated_pairs_are_the_best_rated_and_none_is_a_seed(
+    finished: tuple[Project, str],
+) -> None:
+    workspace = finished[0].workspace()
+    shards = list(workspace.shards())
+    curated = workspace.datasets.read("curated_set_1")
+    scores = workspace.datasets.scan_partitions("curation_scores_1", shards).collect()
+    left_out = scores.filter(~pl.col("segment_id").is_in(curated["segment_id"].implode()))
+    seeds = workspace.datasets.read("seed_pairs")
+    assert 0 < curated.height < scores.height
+    assert not set(curated["instruction"]) & set(seeds["instruction"])
+    dropped = workspace.datasets.manifest("curated_set_1").facts["dropped"]
+    assert curated.height + sum(dropped.values()) == scores.height
+    assert left_out.height == sum(dropped.values())
+
+
+def test_models_name_everything_behind_them(finished: tuple[Project, str]) -> None:
+    workspace = finished[0].workspace()
+    manifest = workspace.models.manifest("m2")
+    provenance = manifest.provenance
+    assert set(provenance.warc_shards) == set(workspace.shards())
+    assert {"m0", "m1", "backward_model"} <= set(provenance.models)
+    assert provenance.seed_files
+    assert {"backward", "rating", "tags"} <= set(provenance.prompts)
+    assert str(workspace.recipe.base_model) in provenance.base_models
+    training = json.loads((workspace.models.path("m2") / "training.json").read_text())
+    assert training["base"]["content_hash"] == workspace.base_model.content_hash
+
+
+def test_lineage_shows_in_the_assets_metadata(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    with project.instance() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("m2"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    curated = project.workspace().datasets.manifest("curated_set_2")
+    assert curated.content_hash[:12] in metadata["made_from"].value
+    assert metadata["loss_curve"].value.startswith("![")
+
+
+def test_report_is_one_page_with_the_runs_figures(finished: tuple[Project, str]) -> None:
+    page = report_path(finished[0].workspace()).read_text()
+    for text in ("curated_set_2", "m2", "tiny", "data:image/png;base64"):
+        assert text in page
+
+
+def test_one_shard_of_one_iteration_can_be_materialised_alone(
+    finished: tuple[Project, str],
+) -> None:
+    project, _ = finished
+    before = {
+        shard: project.workspace().datasets.manifest("curation_scores_1", shard).version
+        for shard in project.workspace().shards()
+    }
+    command = [sys.executable, "-m", "dagster", "asset", "materialize"]
+    command += ["-m", "humpback_pipeline.definitions", "--select", "curation_scores_1"]
+    result = subprocess.run(
+        [*command, "--partition", "torn"],
+        cwd=ROOT,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    changed = {
+        shard
+        for shard, version in before.items()
+        if project.workspace().datasets.manifest("curation_scores_1", shard).version != version
+    }
+    assert changed == {"torn"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("seed.path=absent.jsonl", "absent.jsonl"),
+        ("corpus.warc_dir=absent", "HUMPBACK_WARC_DIR"),
+        ("base_model=/absent/model", "base_model"),
+        ("training.method=magic", "'full' or 'lora'"),
+        ("evaluation.prompts=absent.jsonl", "absent.jsonl"),
+        (
+            "generation={engine: endpoint, endpoint: {base_url: 'http://127.0.0.1:9/v1'}}",
+            "127.0.0.1:9",
+        ),
+    ],
+)
+def test_bad_input_ends_before_any_work_with_a_remedy(
+    project: Project, setting: str, complaint: str
+) -> None:
+    home = project.folder / "never-written"
+    environment = {**project.environment, "HUMPBACK_SET": setting, "HUMPBACK_HOME": str(home)}
+    result = subprocess.run(
+        [sys.executable, "-m", "humpback_pipeline", "run"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not [path for path in home.rglob("*") if path.suffix in (".parquet", ".safetensors")]
