@@ -8,6 +8,8 @@ export HUMPBACK_HOME ?= $(CURDIR)/.humpback
 export DAGSTER_HOME ?= $(CURDIR)
 export HUMPBACK_RECIPE = $(RECIPE)
 export PYTHONUNBUFFERED = 1
+# OpenMP's threads wait by spinning; beside any other busy process that slows CPU work tenfold.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup demo run ui test test-quick lint format bench preflight clean
 

@@ -13,6 +13,9 @@ EXPECTED_ERRORS = (ValueError, LookupError, OSError, RuntimeError)
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     options = _parser().parse_args(arguments)
+    # Inherited by every process of a run. OpenMP's threads wait by spinning, which beside any other
+    # busy process slows work on a CPU tenfold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.recipe:
         os.environ["HUMPBACK_RECIPE"] = options.recipe
     try:

@@ -93,4 +93,5 @@ def _execute(instance: dg.DagsterInstance, job: str, shards: list[str], log_dir:
         print("\n".join(tail), file=sys.stderr)
     for failure in watcher.failures:
         print(f"  {failure}", file=sys.stderr)
+    print("What was done stays: in `make ui`, open the run and re-execute from failure.")
     return False
