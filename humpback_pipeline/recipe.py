@@ -220,7 +220,7 @@ class Recipe(_Section):
 
         Where data lies is not one of them: provenance holds the content hash of every file read.
         """
-        places = {
+        places: dict[str, bool | set[str]] = {
             "home": True,
             "description": True,
             "keep_versions": True,
@@ -229,7 +229,7 @@ class Recipe(_Section):
             "chat": {"rubric"},
             "evaluation": {"prompts", "labelled_pairs"},
         }
-        facts = self.model_dump(mode="json", exclude=places)
+        facts = self.model_dump(mode="json", exclude=places)  # type: ignore[arg-type]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

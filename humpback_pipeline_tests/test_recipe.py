@@ -108,7 +108,7 @@ def test_environment_overrides_fields_and_errors_name_the_variable(
     assert recipe.training.steps == 7
     assert recipe.curation.selection.top_fraction == 0.5
     monkeypatch.setenv("HUMPBACK_SET", "training.steps=none-at-all")
-    with pytest.raises(RecipeError, match="environment variable HUMPBACK_SET: training.steps"):
+    with pytest.raises(RecipeError, match=r"environment variable HUMPBACK_SET: training\.steps"):
         load_recipe(path)
 
 

@@ -10,7 +10,7 @@ from humpback_pipeline.assets.metadata import (
     manifest_metadata,
     sample_table,
 )
-from humpback_pipeline.automation.partitions import warc_shards
+from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.corpus import SEGMENTS, SELECTION, write_segments, write_selection
 
@@ -88,7 +88,7 @@ def corpus_selection(
 ) -> dg.MaterializeResult:
     """Deduplicate and sample over all shards."""
     opened = workspace.open()
-    shards = context.instance.get_dynamic_partitions(warc_shards.name)
+    shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
     manifest = write_selection(opened, shards)
     folder = str(opened.datasets.versions(SELECTION).current())
     return dg.MaterializeResult(

@@ -7,7 +7,7 @@ from humpback_pipeline.assets.augmentation import augmented_set
 from humpback_pipeline.assets.common import asset_settings, log_progress
 from humpback_pipeline.assets.metadata import manifest_metadata, plot, sample_table
 from humpback_pipeline.assets.seed import seed_pairs
-from humpback_pipeline.automation.partitions import warc_shards
+from humpback_pipeline.automation.partitions import WARC_SHARDS
 from humpback_pipeline.evaluation import precision_recall_plot, render_markdown_table, win_rate_bars
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.data_analysis import (
@@ -67,7 +67,7 @@ def _responses_asset(iteration: int) -> dg.AssetsDefinition:
             metadata={
                 **manifest_metadata(manifest, str(opened.datasets.versions(name).current())),
                 "cut_at_max_tokens": manifest.facts["n_cut"],
-                "mean_tokens": frame["n_tokens"].mean() or 0.0,
+                "mean_tokens": float(frame.select(pl.col("n_tokens").mean()).item() or 0.0),
                 "samples": sample_table(frame, ["instruction", "output", "reference"]),
             },
         )
@@ -155,7 +155,7 @@ def _data_statistics_asset(curated: list[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(warc_shards.name)
+        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
         manifest = write_data_statistics(opened, shards)
         table = opened.datasets.read(DATA_STATISTICS)
         folder = str(opened.datasets.versions(DATA_STATISTICS).current())
@@ -183,7 +183,7 @@ def _instruction_diversity_asset(last_curated: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(warc_shards.name)
+        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
         manifest = write_instruction_diversity(opened, shards)
         table = opened.datasets.read(INSTRUCTION_DIVERSITY)
         folder = str(opened.datasets.versions(INSTRUCTION_DIVERSITY).current())
@@ -222,7 +222,7 @@ def _report_asset(upstream: list[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(warc_shards.name)
+        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
         path = write_report(opened, shards)
         rows = pl.DataFrame([{"stage": s.stage, "rows": s.rows} for s in funnel(opened, shards)])
         losses = pl.DataFrame(

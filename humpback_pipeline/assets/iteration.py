@@ -17,7 +17,7 @@ from humpback_pipeline.assets.metadata import (
     training_metadata,
 )
 from humpback_pipeline.assets.seed import seed_pairs
-from humpback_pipeline.automation.partitions import warc_shards
+from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.iteration import (
     curated_set_name,
@@ -123,7 +123,7 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(warc_shards.name)
+        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
         manifest = write_curated_set(opened, iteration, shards)
         facts = manifest.facts
         frame = opened.datasets.read(name)
@@ -157,7 +157,7 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
 
 def _model_asset(iteration: int) -> dg.AssetsDefinition:
     name = model_name(iteration)
-    deps: list[object] = [seed_pairs]
+    deps: list[dg.AssetsDefinition | str] = [seed_pairs]
     if iteration:
         deps.append(curated_set_name(iteration))
     what = (

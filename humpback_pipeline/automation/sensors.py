@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from humpback_pipeline.automation.partitions import warc_shards
+from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.seeds import SeedDataError, read_seed_pairs, seed_content_hash
@@ -60,7 +60,7 @@ def seed_data_sensor(
         raise dg.Failure(
             f"the changed seed data cannot be used, nothing launched: {error}"
         ) from error
-    shards = context.instance.get_dynamic_partitions(warc_shards.name)
+    shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
     observation = dg.AssetObservation(
         "seed_data", tags={"dagster/data_version": content_hash}, metadata={"path": str(seed.path)}
     )
@@ -81,7 +81,7 @@ def warc_shards_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Register new files as partitions and run them; a removed file keeps its partition."""
     shards = list_shards(workspace.open().recipe.corpus.warc_dir)
-    known = set(context.instance.get_dynamic_partitions(warc_shards.name))
+    known = set(context.instance.get_dynamic_partitions(WARC_SHARDS))
     new = [key for key in shards if key not in known]
     if not new:
         return dg.SkipReason(f"no new WARC file among {len(shards)}")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from humpback_pipeline.automation.partitions import register_shards
+from humpback_pipeline.automation.partitions import WARC_SHARDS, register_shards
 from humpback_pipeline.automation.sensors import range_tags
 from humpback_pipeline.commands.watch import RunWatcher
 from humpback_pipeline.preflight import check_before_work
 from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.seeds import seed_content_hash
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
 from humpback_pipeline.stages.summary import print_lines
@@ -48,7 +49,8 @@ def run_all(job: str) -> int:
         print(f"Partitions: {len(shards)} shards ({len(added)} new)")
         for key in removed:
             print(f"  {key}: not in {workspace.recipe.corpus.warc_dir}, partition unregistered")
-        registered = list(instance.get_dynamic_partitions("warc_shards"))
+        _observe_seed_data(instance, workspace)
+        registered = list(instance.get_dynamic_partitions(WARC_SHARDS))
         ok = _execute(instance, job, registered, workspace.home / "logs")
     if not ok:
         return 1
@@ -63,6 +65,14 @@ def print_summary() -> None:
     for line in print_lines(workspace, list(workspace.shards()), str(report_path(workspace))):
         print(line)
     print("Next: make ui   (assets, lineage and metadata in the browser)")
+
+
+def _observe_seed_data(instance: dg.DagsterInstance, workspace: Workspace) -> None:
+    """Record which seed data the run is about to read, so that lineage begins with a version."""
+    path = workspace.recipe.seed.path
+    version = {"dagster/data_version": seed_content_hash(path)}
+    observation = dg.AssetObservation("seed_data", tags=version, metadata={"path": str(path)})
+    instance.report_runless_asset_event(observation)
 
 
 def _execute(instance: dg.DagsterInstance, job: str, shards: list[str], log_dir: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ def serve(port: int = 3000) -> int:
     server = _report_server(reports)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"Dagster UI: http://{HOST}:{port}   reports: http://{HOST}:{REPORT_PORT}", flush=True)
+    # `make` and service managers end this with SIGTERM; the children must go too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "humpback_pipeline.definitions"]
     command += ["--host", HOST, "--port", str(port)]
     process = subprocess.Popen(command)

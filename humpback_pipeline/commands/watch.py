@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import dagster as dg
@@ -48,7 +49,7 @@ class RunWatcher:
         if event is None:
             if entry.user_message.startswith(PROGRESS_MARK):
                 self._line(f"    {entry.user_message.removeprefix(PROGRESS_MARK)}")
-            elif entry.level >= 30:
+            elif int(entry.level) >= logging.WARNING:
                 self._line(f"  ! {entry.user_message.splitlines()[0]}")
             return
         step = event.step_key or ""

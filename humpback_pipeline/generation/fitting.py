@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from humpback_pipeline.chat import Message, RenderingError, choice_token_ids, render_prompt
@@ -25,6 +25,7 @@ class PromptFitter:
     tokenizer: Any
     max_model_tokens: int
     n_cut: int = 0
+    _choices: dict[tuple[str, ...], tuple[str, list[int]]] = field(default_factory=dict)
 
     def fit(self, request: GenerationRequest, answer_tokens: int) -> FittedPrompt:
         """Token ids of `request`, leaving room for `answer_tokens`.
@@ -50,6 +51,13 @@ class PromptFitter:
         Some tokenizers glue the prefix's last space to what follows (`Score:` and ` 4`): there the
         space moves from the prefix to the choices. Raises GenerationError if that fails too.
         """
+        wanted = (request.answer_prefix, *choices)
+        if wanted not in self._choices:  # the same after every prompt that ends alike
+            self._choices[wanted] = self._spell(request, choices)
+        spelling, ids = self._choices[wanted]
+        return replace(request, answer_prefix=spelling), ids
+
+    def _spell(self, request: GenerationRequest, choices: tuple[str, ...]) -> tuple[str, list[int]]:
         prefix = request.answer_prefix
         bare = prefix.rstrip(" ")
         space = prefix[len(bare) :]
@@ -57,8 +65,7 @@ class PromptFitter:
         problem: RenderingError | None = None
         for spelling, words in spellings:
             try:
-                ids = choice_token_ids(self.tokenizer, request.messages, spelling, words)
-                return replace(request, answer_prefix=spelling), ids
+                return spelling, choice_token_ids(self.tokenizer, request.messages, spelling, words)
             except RenderingError as error:
                 problem = problem or error
         raise GenerationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,8 +98,7 @@ class TransformersGenerator(ClosesOnExit):
         for indices in self._batches(prompts, 1):
             inputs = self._padded([prompts[i] for i in indices])
             with torch.inference_mode():
-                # Only the last position's logits: all of them would be the largest tensor by far.
-                logits = self._loaded()(**inputs, logits_to_keep=1).logits[:, -1]
+                logits = self._loaded()(**inputs, **self._last_only(inputs)).logits[:, -1]
             logprobs = logits.float().log_softmax(-1)
             for row, i in enumerate(indices):
                 values = logprobs[row, asked[i][1]].tolist()
@@ -171,6 +171,13 @@ class TransformersGenerator(ClosesOnExit):
             "input_ids": torch.tensor(rows, device=device),
             "attention_mask": torch.tensor(mask, device=device),
         }
+
+    def _last_only(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Positions that skip the padding, and logits of the last one only, where it knows them."""
+        accepted = inspect.signature(self._loaded().forward).parameters
+        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        options = {"position_ids": positions, "logits_to_keep": 1}
+        return {name: value for name, value in options.items() if name in accepted}
 
     def _batches(self, prompts: Sequence[FittedPrompt], new_tokens: int) -> Iterator[list[int]]:
         """Indices of prompts of like length, as many as `MAX_BATCH_TOKENS` allows."""

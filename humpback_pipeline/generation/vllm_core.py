@@ -142,7 +142,7 @@ def _start(model: VllmModel, settings: VllmRecipe, seed: int) -> Any:
         options |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
     return LLM(
         str(model.path),
-        tokenizer=str(model.adapter or model.path),
+        tokenizer=str(model.path),
         seed=seed,
         max_model_len=settings.max_model_tokens,
         max_num_seqs=settings.max_concurrent_sequences,

@@ -178,7 +178,7 @@ def _check_vocabulary(
             "tokens were added without resizing the embeddings."
         )
     for name, shape in shapes.items():
-        if name.endswith(EMBEDDING_ENDINGS) and len(shape) == 2 and shape[0] < vocabulary_size:
+        if name.endswith(EMBEDDING_ENDINGS) and len(shape) == 2 and shape[0] != vocabulary_size:
             raise BaseModelError(
                 f"base_model: {path}: tensor {name} has {shape[0]} rows, config.json says "
                 f"vocab_size {vocabulary_size}; config.json belongs to other weights."

@@ -10,7 +10,7 @@ from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.stages import Workspace
 
 
-class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class WorkspaceResource(dg.ConfigurableResource):
     """Opens the workspace of a recipe."""
 
     recipe: str = Field(

@@ -176,7 +176,7 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
 def _advice(rated: pl.DataFrame, min_rating: float | None) -> str:
     if not rated.height:
         return "No pair was rated: look at the yield of clueweb_segments and augmented_set."
-    best = rated["rating"].max()
+    best = float(rated.select(pl.col("rating").max()).item())
     return (
         f"The best of {rated.height} ratings is {best:.2f}, the threshold {min_rating}. A small "
         "rater uses little of the scale: set curation.selection.top_fraction, lower min_rating, or "

@@ -95,7 +95,7 @@ def build_trainer(
                 loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             if not torch.isfinite(loss):
                 step = self.state.global_step + 1
-                raise TrainingDivergedError(f"the loss is {float(loss)}", step, ids)
+                raise TrainingDivergedError(f"the loss is {loss.item()}", step, ids)
             return loss
 
     collate = Collator(tokenizer.pad_token_id)
