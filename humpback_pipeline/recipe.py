@@ -229,7 +229,7 @@ class Recipe(_Section):
             "chat": {"rubric"},
             "evaluation": {"prompts", "labelled_pairs"},
         }
-        facts = self.model_dump(mode="json", exclude=places)  # type: ignore[arg-type]
+        facts = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

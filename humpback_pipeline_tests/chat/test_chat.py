@@ -25,7 +25,8 @@ CHATML = (
 )
 LLAMA_2 = (
     "{% for m in messages %}{% if m['role'] == 'user' %}"
-    "{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + ' ' + eos_token }}"
+    "{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + ' ' + eos_token }}"
     "{% endif %}{% endfor %}"
 )
 MISTRAL = (
