@@ -41,7 +41,9 @@ def adapter_base(model_dir: Path | str, cache_dir: Path | None = None) -> Path |
     return base
 
 
-def servable_directory(model: Path | str, cache_dir: Path | None = None) -> Path:
+def servable_directory(
+    model: Path | str, cache_dir: Path | None = None, *, trust_remote_code: bool = False
+) -> Path:
     """A directory that transformers and vLLM load as a plain model.
 
     A full model is itself. An adapter is merged into its base in bf16, once, and kept in
@@ -62,11 +64,11 @@ def servable_directory(model: Path | str, cache_dir: Path | None = None) -> Path
             weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
             check_free_space(target.parent, 2 * weights)
             with atomic_directory(target) as temporary:
-                _merge(base, folder, temporary)
+                _merge(base, folder, temporary, trust_remote_code)
     return target
 
 
-def _merge(base: Path, adapter: Path, target: Path) -> None:
+def _merge(base: Path, adapter: Path, target: Path, trust_remote_code: bool) -> None:
     import torch
     from peft import PeftModel
 
@@ -74,10 +76,10 @@ def _merge(base: Path, adapter: Path, target: Path) -> None:
 
     # On the CPU, so that merging needs no GPU memory beside an engine's. The sum is taken in
     # float32: rounding base and update apart to bf16 would lose part of a small update.
-    model = load_causal_lm(base, dtype="float32", device="cpu")
+    model = load_causal_lm(base, dtype="float32", device="cpu", trust_remote_code=trust_remote_code)
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     merged.to(torch.bfloat16).save_pretrained(target)
-    load_tokenizer(adapter).save_pretrained(target)
+    load_tokenizer(adapter, trust_remote_code=trust_remote_code).save_pretrained(target)
 
 
 def _resolve_again(folder: Path, spec: str | None, cache_dir: Path) -> Path:

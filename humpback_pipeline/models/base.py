@@ -67,4 +67,6 @@ def _directory_of(spec: str, cache_dir: Path, trust_remote_code: bool) -> Path:
             f"base_model: {spec!r} is neither hf:NAME, wheel:DISTRIBUTION==VERSION, a .gguf file "
             f"nor an existing directory (looked for {path}).{hint}"
         )
-    return servable_directory(path, cache_dir) if adapter_base(path, cache_dir) else path
+    if adapter_base(path, cache_dir) is None:
+        return path
+    return servable_directory(path, cache_dir, trust_remote_code=trust_remote_code)

@@ -136,7 +136,10 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
     recipe, datasets = workspace.recipe, workspace.datasets
     scores = datasets.scan_partitions(scores_name(iteration), shards)
     augmented = datasets.scan_partitions(AUGMENTED_SET, shards)
-    urls = datasets.scan_partitions(SEGMENTS, shards).select("segment_id", "url")
+    # One page can lie in several shards, and then its segments do: one row of each, or the join
+    # would rate a pair twice.
+    places = datasets.scan_partitions(SEGMENTS, shards).select("segment_id", "url")
+    urls = places.unique("segment_id", keep="first", maintain_order=True)
     rated = (
         scores.select("segment_id", "rating")
         .join(augmented.select("segment_id", "instruction", "output"), on="segment_id")

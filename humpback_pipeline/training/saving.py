@@ -22,13 +22,14 @@ def save_model(
     result: TrainingResult,
     folder: Path,
     base_identity: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
 ) -> None:
     """Write `model` into `folder`, an adapter or a full model in the base's own precision."""
-    restore_dropout(model.config, base)
+    restore_dropout(model.config, base, trust_remote_code=trust_remote_code)
     if settings.method == "lora":
         model.save_pretrained(folder, save_embedding_layers=False)
     else:
-        model.to(_base_dtype(base)).save_pretrained(folder)
+        model.to(_base_dtype(base, trust_remote_code)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     identity = dict(base_identity or {"spec": str(base.absolute())})
     identity.setdefault("path", str(base.absolute()))
@@ -38,11 +39,11 @@ def save_model(
     write_text_atomic(folder / "README.md", _card(settings, result, identity))
 
 
-def _base_dtype(base: Path) -> Any:
+def _base_dtype(base: Path, trust_remote_code: bool) -> Any:
     import torch
     from transformers import AutoConfig
 
-    dtype = AutoConfig.from_pretrained(base).dtype
+    dtype = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code).dtype
     return dtype if dtype in (torch.bfloat16, torch.float16, torch.float32) else torch.bfloat16
 
 

@@ -66,7 +66,9 @@ def train_model(
         model = _load(base, settings, trust_remote_code)
         trained = run.train(model)
         result = run.result(time.monotonic() - start_s)
-        save_model(trained, tokenizer, base, settings, result, folder, base_identity)
+        save_model(
+            trained, tokenizer, base, settings, result, folder, base_identity, trust_remote_code
+        )
     return result
 
 

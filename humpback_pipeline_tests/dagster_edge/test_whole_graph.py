@@ -117,9 +117,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             "chunk_size": 4,
             "vllm": {"max_model_tokens": 4096},
         },
-        "augmentation": {"sampling": {"max_new_tokens": 12}},
+        "augmentation": {"sampling": {"max_new_tokens": 96}},
         "curation": {"iterations": 2, "selection": {"top_fraction": 0.5}},
-        "training": {"method": "lora", "steps": 2, "batch_size": 4, "learning_rate_start": 1e-3},
+        # Enough, on a model this small, to learn that instructions end.
+        "training": {
+            "method": "full",
+            "steps": 30,
+            "batch_size": 4,
+            "learning_rate_start": 1e-2,
+            "learning_rate_end": 9e-3,
+            "dropout": 0.0,
+        },
         "evaluation": {
             "prompts": "bundled:evaluation_prompts.jsonl",
             "labelled_pairs": "bundled:labelled_pairs.jsonl",
@@ -155,7 +163,7 @@ def test_one_run_materialises_every_asset_and_every_partition(
 
 def test_progress_and_summary_are_printed(finished: tuple[Project, str]) -> None:
     _, output = finished
-    assert "training m1: 2/2 steps" in output
+    assert "training m1: 30/30 steps" in output
     for heading in (
         "Rows at every stage",
         "Loss on held-out",
