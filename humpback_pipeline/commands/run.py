@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import dagster as dg
 
 from humpback_pipeline.automation.partitions import WARC_SHARDS, register_shards
 from humpback_pipeline.automation.sensors import range_tags
+from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.watch import RunWatcher
 from humpback_pipeline.preflight import check_before_work
 from humpback_pipeline.recipe import load_recipe
@@ -38,11 +38,8 @@ def preflight() -> Workspace:
 def run_all(job: str) -> int:
     """Run `job` over all shards in one Dagster run; return 0 if it ended well."""
     started_s = time.monotonic()
-    # Paths from the environment must mean the same to the processes of the run.
-    os.environ["HUMPBACK_HOME"] = str(load_recipe().home.expanduser().resolve())
+    bind_homes()
     workspace = preflight()
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(workspace.home / "dagster")))
-    home.mkdir(parents=True, exist_ok=True)
     shards = list(workspace.shards())
     with dg.DagsterInstance.get() as instance:
         added, removed = register_shards(instance, shards)

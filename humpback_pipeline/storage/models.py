@@ -23,7 +23,13 @@ from humpback_pipeline.storage.versions import Versions
 
 # The files that make a model what it is; logs and cards beside them do not change its identity.
 IDENTITY_SUFFIXES = (".safetensors", ".jinja")
-IDENTITY_NAMES = ("config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json")
+IDENTITY_NAMES = (
+    "config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+)
 
 
 @dataclass
