@@ -48,17 +48,8 @@ def _check_prompts(workspace: Workspace) -> str:
 
 
 def _check_seeds(workspace: Workspace) -> str:
-    from humpback_pipeline.seeds import read_seed_pairs
-
-    seed = workspace.recipe.seed
-    read = read_seed_pairs(
-        seed.path,
-        on_bad_record=seed.on_bad_record,
-        languages=seed.languages,
-        max_chars=seed.max_chars,
-        dev_fraction=seed.dev_fraction,
-    )
-    return f"seeds: {len(read.pairs)} pairs in {seed.path} ({read.format})"
+    read = workspace.read_seeds()
+    return f"seeds: {len(read.pairs)} pairs in {workspace.recipe.seed.path} ({read.format})"
 
 
 def _check_corpus(workspace: Workspace) -> str:

@@ -17,7 +17,6 @@ from humpback_pipeline.automation.partitions import warc_shards
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.augmentation import (
     AUGMENTED_SET,
-    BACKWARD_MODEL,
     train_backward_model,
     write_augmented_set,
 )
@@ -37,11 +36,10 @@ def backward_model(
     """Train the backward model."""
     opened = workspace.open()
     manifest = train_backward_model(opened, log_progress(context))
-    folder = str(opened.models.path(BACKWARD_MODEL))
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(manifest, folder),
+            **manifest_metadata(opened, manifest),
             **training_metadata(manifest.facts, "backward model M_yx"),
         },
     )
@@ -66,13 +64,12 @@ def augmented_set(
         opened, list(context.partition_keys), log_progress(context)
     ):
         frame = opened.datasets.read(AUGMENTED_SET, shard)
-        folder = str(opened.datasets.versions(AUGMENTED_SET, shard).current())
         hashes.append(manifest.content_hash)
         add_partition_metadata(
             context,
             shard,
             {
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "dropped": counts_table(manifest.facts["dropped"]),
                 "prompts_cut": manifest.facts["n_truncated"],
                 "lengths": length_plot(

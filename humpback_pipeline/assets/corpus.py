@@ -12,7 +12,7 @@ from humpback_pipeline.assets.metadata import (
 )
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.resources import WorkspaceResource
-from humpback_pipeline.stages.corpus import SEGMENTS, SELECTION, write_segments, write_selection
+from humpback_pipeline.stages.corpus import SEGMENTS, write_segments, write_selection
 
 
 @dg.asset(
@@ -46,12 +46,11 @@ def clueweb_segments(
             context.log.warning(f"{shard}: {facts['partial']}")
         context.log.info(f"{shard}: {facts['n_documents']} pages, {manifest.rows} segments")
         hashes.append(manifest.content_hash)
-        folder = str(opened.datasets.versions(SEGMENTS, shard).current())
         add_partition_metadata(
             context,
             shard,
             {
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "funnel": counts_table(facts["funnel"], "stage"),
                 "pages_dropped": counts_table(facts["document_drops"]),
                 "segments_dropped": counts_table(facts["segment_drops"]),
@@ -90,11 +89,10 @@ def corpus_selection(
     opened = workspace.open()
     shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
     manifest = write_selection(opened, shards)
-    folder = str(opened.datasets.versions(SELECTION).current())
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(manifest, folder),
+            **manifest_metadata(opened, manifest),
             "selected": manifest.facts["n_selected"],
             "reasons": counts_table(manifest.facts["reasons"]),
             "shards": counts_table(manifest.facts["selected_by_shard"], "shard"),

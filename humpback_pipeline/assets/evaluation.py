@@ -65,7 +65,7 @@ def _responses_asset(iteration: int) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, str(opened.datasets.versions(name).current())),
+                **manifest_metadata(opened, manifest),
                 "cut_at_max_tokens": manifest.facts["n_cut"],
                 "mean_tokens": float(frame.select(pl.col("n_tokens").mean()).item() or 0.0),
                 "samples": sample_table(frame, ["instruction", "output", "reference"]),
@@ -92,11 +92,10 @@ def _win_rates_asset(responses: list[str]) -> dg.AssetsDefinition:
         manifest = write_win_rates(opened, log_progress(context))
         rows = manifest.facts["win_rates"]
         bars = win_rate_bars([(r["model"], r["rate"], r["standard_error"]) for r in rows])
-        folder = str(opened.datasets.versions(WIN_RATES).current())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "win_rates": dg.MetadataValue.md(render_markdown_table(pl.DataFrame(rows))),
                 "plot": plot(bars, "win rate of each model over the reference answers"),
                 "judge": manifest.facts["judge"],
@@ -127,11 +126,10 @@ def _selection_quality_asset(raters: list[str]) -> dg.AssetsDefinition:
             for (rater,), group in frame.group_by(["rater"], maintain_order=True)
         }
         by_kind = frame.group_by("rater", "kind").agg(pl.col("rating").mean(), n=pl.len())
-        folder = str(opened.datasets.versions(SELECTION_QUALITY).current())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "quality": dg.MetadataValue.md(
                     render_markdown_table(pl.DataFrame(manifest.facts["quality"]))
                 ),
@@ -158,11 +156,10 @@ def _data_statistics_asset(curated: list[str]) -> dg.AssetsDefinition:
         shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
         manifest = write_data_statistics(opened, shards)
         table = opened.datasets.read(DATA_STATISTICS)
-        folder = str(opened.datasets.versions(DATA_STATISTICS).current())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "statistics": dg.MetadataValue.md(render_markdown_table(table, decimals=0)),
             },
         )
@@ -186,7 +183,6 @@ def _instruction_diversity_asset(last_curated: str) -> dg.AssetsDefinition:
         shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
         manifest = write_instruction_diversity(opened, shards)
         table = opened.datasets.read(INSTRUCTION_DIVERSITY)
-        folder = str(opened.datasets.versions(INSTRUCTION_DIVERSITY).current())
         sunbursts = {
             f"sunburst_{name}": dg.MetadataValue.md(f"![root verbs and nouns of {name}]({uri})")
             for name, uri in manifest.facts["sunbursts"].items()
@@ -194,7 +190,7 @@ def _instruction_diversity_asset(last_curated: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "diversity": dg.MetadataValue.md(render_markdown_table(table.drop("top_pairs"))),
                 **sunbursts,
             },

@@ -71,13 +71,12 @@ def _scores_asset(iteration: int) -> dg.AssetsDefinition:
             frame = opened.datasets.read(name, shard)
             hashes.append(manifest.content_hash)
             in_range &= manifest.facts["n_out_of_range"] == 0
-            folder = str(opened.datasets.versions(name, shard).current())
             pairs = frame.join(opened.datasets.read("augmented_set", shard), on="segment_id")
             add_partition_metadata(
                 context,
                 shard,
                 {
-                    **manifest_metadata(manifest, folder),
+                    **manifest_metadata(opened, manifest),
                     "mean_rating": manifest.facts["mean_rating"],
                     "pairs_cut": manifest.facts["n_truncated"],
                     "ratings": ratings_plot(frame["rating"], [], f"ratings by {rater}, {shard}"),
@@ -127,12 +126,11 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
         manifest = write_curated_set(opened, iteration, shards)
         facts = manifest.facts
         frame = opened.datasets.read(name)
-        folder = str(opened.datasets.versions(name).current())
         ratings = opened.datasets.scan_partitions(scores_name(iteration), shards)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, folder),
+                **manifest_metadata(opened, manifest),
                 "rated": facts["n_rated"],
                 "lowest_rating_kept": facts["lowest_rating_kept"],
                 "dropped": counts_table(facts["dropped"]),
@@ -181,7 +179,7 @@ def _model_asset(iteration: int) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(manifest, str(opened.models.path(name))),
+                **manifest_metadata(opened, manifest),
                 **training_metadata(manifest.facts, f"M_{iteration}"),
             },
         )

@@ -9,13 +9,15 @@ import polars as pl
 
 from humpback_pipeline.evaluation.plots import lengths_histogram, loss_curve, ratings_histogram
 from humpback_pipeline.evaluation.tables import render_markdown_table
+from humpback_pipeline.stages import Workspace
 from humpback_pipeline.storage import Manifest
 
 
-def manifest_metadata(manifest: Manifest, folder: str) -> dict[str, dg.MetadataValue]:
+def manifest_metadata(workspace: Workspace, manifest: Manifest) -> dict[str, dg.MetadataValue]:
     """Metadata of one version of a dataset or model."""
+    folder = workspace.home / f"{manifest.kind}s" / manifest.key / manifest.version
     metadata: dict[str, dg.MetadataValue] = {
-        "path": dg.MetadataValue.path(folder),
+        "path": dg.MetadataValue.path(str(folder)),
         "version": dg.MetadataValue.text(manifest.version),
         "content_hash": dg.MetadataValue.text(manifest.content_hash),
         "recipe": dg.MetadataValue.text(f"{manifest.recipe_name} ({manifest.recipe_hash})"),

@@ -45,11 +45,10 @@ def seed_pairs(
         context.log.info(line)
     manifest = write_seed_pairs(opened)
     frame = opened.datasets.read(SEED_PAIRS)
-    folder = str(opened.datasets.versions(SEED_PAIRS).current())
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(manifest, folder),
+            **manifest_metadata(opened, manifest),
             "format": manifest.facts["format"],
             "splits": counts_table(manifest.facts["splits"], "split"),
             "dropped": counts_table(manifest.facts["dropped"]),

@@ -5,7 +5,7 @@ import dagster as dg
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.resources import WorkspaceResource
-from humpback_pipeline.seeds import SeedDataError, read_seed_pairs, seed_content_hash
+from humpback_pipeline.seeds import SeedDataError, seed_content_hash
 from humpback_pipeline.web.shards import list_shards
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -47,7 +47,8 @@ def seed_data_sensor(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One run for each change of content; a broken file launches nothing and fails the tick."""
-    seed = workspace.open().recipe.seed
+    opened = workspace.open()
+    seed = opened.recipe.seed
     content_hash = seed_content_hash(seed.path)
     if content_hash == context.cursor:
         return dg.SkipReason("seed data unchanged")
@@ -55,7 +56,7 @@ def seed_data_sensor(
         context.update_cursor(content_hash)
         return dg.SkipReason("first look at the seed data; changes from now on launch a run")
     try:
-        read_seed_pairs(seed.path, on_bad_record=seed.on_bad_record, languages=seed.languages)
+        opened.read_seeds()
     except SeedDataError as error:
         raise dg.Failure(
             f"the changed seed data cannot be used, nothing launched: {error}"

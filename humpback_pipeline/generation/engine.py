@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,12 +108,12 @@ class TextGenerator(Protocol):
     ) -> None: ...
 
 
-class ClosesOnExit:
+class ClosesOnExit(ABC):
     """The `with` block of an engine."""
 
+    @abstractmethod
     def close(self) -> None:
         """Give everything back."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

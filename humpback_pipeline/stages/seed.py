@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from humpback_pipeline.seeds import SEED_SCHEMA, read_seed_pairs, seed_frame
+from humpback_pipeline.seeds import SEED_SCHEMA, seed_frame
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, Provenance
 
@@ -12,13 +12,7 @@ SEED_PAIRS = "seed_pairs"
 def write_seed_pairs(workspace: Workspace) -> Manifest:
     """Read the recipe's seed data into the dataset `seed_pairs`. Raises SeedDataError."""
     seed = workspace.recipe.seed
-    read = read_seed_pairs(
-        seed.path,
-        on_bad_record=seed.on_bad_record,
-        languages=seed.languages,
-        max_chars=seed.max_chars,
-        dev_fraction=seed.dev_fraction,
-    )
+    read = workspace.read_seeds()
     # Ids are content hashes, so the first N in their order are a fixed sample of the pairs.
     pairs = sorted(read.pairs, key=lambda pair: pair.pair_id)[: seed.max_pairs]
     frame = seed_frame(pairs)

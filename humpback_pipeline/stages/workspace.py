@@ -15,6 +15,7 @@ from humpback_pipeline.web.shards import list_shards
 if TYPE_CHECKING:
     from humpback_pipeline.generation import Ledger, TextGenerator
     from humpback_pipeline.models import BaseModel
+    from humpback_pipeline.seeds import SeedPairs
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ class Workspace:
                 f"file back or delete the partition (files there: {', '.join(shards)})"
             )
         return shards[key]
+
+    def read_seeds(self) -> SeedPairs:
+        """The recipe's seed data, validated as the recipe says. Raises SeedDataError."""
+        from humpback_pipeline.seeds import read_seed_pairs
+
+        seed = self.recipe.seed
+        return read_seed_pairs(
+            seed.path,
+            on_bad_record=seed.on_bad_record,
+            languages=seed.languages,
+            max_chars=seed.max_chars,
+            dev_fraction=seed.dev_fraction,
+        )
 
     @cached_property
     def base_model(self) -> BaseModel:
