@@ -239,9 +239,9 @@ def load_recipe(
     """Read, override from the environment and validate a recipe.
 
     `name_or_path` is the name of a bundled recipe (`demo`) or a YAML file; empty means
-    `$HUMPBACK_RECIPE`, else `demo`. Relative paths in a file are relative to that file; paths from
-    the environment are relative to the working directory. `overrides` (field → YAML value) beat
-    both. Raises `RecipeError`.
+    `$HUMPBACK_RECIPE`, else `demo`. Relative paths in a file are relative to that file, those in a
+    bundled recipe and from the environment to the working directory. `overrides` (field → YAML
+    value) beat both. Raises `RecipeError`.
     """
     from humpback_pipeline.recipe_file import read_recipe_file
 

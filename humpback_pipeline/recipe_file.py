@@ -55,7 +55,8 @@ def read_recipe_file(
         raise RecipeError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(fields, dict):
         raise RecipeError(f"{path}: a recipe is a YAML mapping; found {type(fields).__name__}.")
-    _anchor_paths(fields, path.parent)
+    # A bundled recipe names data that lie where one works, not inside the package.
+    _anchor_paths(fields, Path.cwd() if path.parent == RECIPES_DIR else path.parent)
     origins = apply_environment(fields, os.environ)
     for field, value in (overrides or {}).items():
         _assign(fields, field, _parse(value), "override")

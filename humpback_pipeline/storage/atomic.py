@@ -56,18 +56,32 @@ def write_json_atomic(path: Path, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def remove_leftovers(folder: Path, *, older_than_s: float = 3_600.0) -> list[Path]:
-    """Remove temporary files and folders that a killed writer left below `folder`."""
+def remove_leftovers(folder: Path, *, older_than_s: float = 86_400.0) -> list[Path]:
+    """Remove temporary files and folders that a killed writer left below `folder`.
+
+    A training may write into one for days: only those go that are old and whose process has ended.
+    """
     import time
 
     limit = time.time() - older_than_s
-    leftovers = [p for p in folder.rglob(".tmp-*") if p.exists() and p.stat().st_mtime < limit]
+    leftovers = [
+        path
+        for path in folder.rglob(".tmp-*")
+        if path.exists() and path.stat().st_mtime < limit and not _writer_is_alive(path)
+    ]
     for path in leftovers:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
     return leftovers
+
+
+def _writer_is_alive(path: Path) -> bool:
+    # Names end in -<process id>-<random>. The process may be on another machine that shares the
+    # disk, which is why age counts too.
+    process_id = path.name.rsplit("-", 2)[-2]
+    return process_id.isdigit() and Path(f"/proc/{process_id}").exists()
 
 
 def _fsync(path: Path) -> None:

@@ -141,10 +141,19 @@ def test_writer_killed_in_the_middle_leaves_no_version(tmp_path: Path) -> None:
     assert not target.exists()
     leftovers = list(tmp_path.glob(".tmp-*"))
     assert len(leftovers) == 1
-    old = time.time() - 7_200
+    assert remove_leftovers(tmp_path) == []
+    old = time.time() - 2 * 86_400
     os.utime(leftovers[0], (old, old))
     assert remove_leftovers(tmp_path) == leftovers
     assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_a_live_writer_are_left_alone_however_old(tmp_path: Path) -> None:
+    with atomic_directory(tmp_path / "version") as folder:
+        old = time.time() - 30 * 86_400
+        os.utime(folder, (old, old))
+        assert remove_leftovers(tmp_path) == []
+    assert (tmp_path / "version").is_dir()
 
 
 def test_atomic_directory_refuses_to_replace(tmp_path: Path) -> None:
