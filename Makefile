@@ -3,8 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-RECIPE ?= demo
-export HUMPBACK_HOME ?= $(CURDIR)/.humpback
+RECIPE ?= $(or $(HUMPBACK_RECIPE),demo)
 export DAGSTER_HOME ?= $(CURDIR)
 export HUMPBACK_RECIPE = $(RECIPE)
 export PYTHONUNBUFFERED = 1
@@ -49,5 +48,5 @@ format: setup  ## Let ruff mend and format
 bench: setup  ## Benchmarks, each side by side with a peer
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-clean:  ## Remove run data and Dagster's instance folders; keep .venv
-	rm -rf "$(HUMPBACK_HOME)" history schedules storage logs .logs_queue .nux .telemetry
+clean:  ## Remove the run data here and Dagster's instance folders; keep .venv
+	rm -rf .humpback history schedules storage logs .logs_queue .nux .telemetry

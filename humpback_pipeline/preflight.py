@@ -31,6 +31,7 @@ def check_before_work(workspace: Workspace) -> Iterator[str]:
         _check_evaluation,
         _check_endpoint,
         _check_base_model,
+        _check_judge,
     ]
     for check in checks:
         yield check(workspace)
@@ -83,3 +84,7 @@ def _check_endpoint(workspace: Workspace) -> str:
 def _check_base_model(workspace: Workspace) -> str:
     model = workspace.base_model
     return f"base model: {model.identity}, {model.architecture} in {model.path}"
+
+
+def _check_judge(workspace: Workspace) -> str:
+    return f"judge: {workspace.judge.identity}"

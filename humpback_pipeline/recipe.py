@@ -42,7 +42,9 @@ class SeedRecipe(_Section):
     on_bad_record: Literal["stop", "count"] = "stop"
     languages: tuple[str, ...] = ("en",)
     max_chars: int = Field(20_000, ge=1, description="A longer instruction or output is dropped.")
-    dev_fraction: Fraction = Field(0.1, description="Share of pairs held out to measure the loss.")
+    dev_fraction: float = Field(
+        0.1, ge=0, lt=1, description="Share of pairs held out to measure the loss."
+    )
     max_pairs: int | None = Field(None, ge=2, description="Keep the first N by hash of the pair.")
 
 
@@ -105,7 +107,7 @@ class VllmRecipe(_Section):
 class EndpointRecipe(_Section):
     """An OpenAI-compatible server such as `vllm serve`."""
 
-    base_url: str = Field(pattern=r"^https?://\S+$")
+    base_url: str = Field(pattern=r"^https?://[^\s@]+$")
     api_key_variable: str | None = Field(None, description="Name of the environment variable.")
     timeout_s: float = Field(120.0, gt=0)
     max_concurrent_requests: int = Field(16, ge=1)
@@ -189,7 +191,7 @@ class EvaluationRecipe(_Section):
     """What the models are measured on (paper section 3.4)."""
 
     prompts: DataPath = Field(description="Prompts with reference outputs (AlpacaEval's shape).")
-    max_prompts: int | None = Field(None, ge=1)
+    max_prompts: int | None = Field(None, ge=2, description="A standard error needs two.")
     labelled_pairs: DataPath = Field(description="Pairs labelled 1 (good) or 0, for selection.")
     sampling: SamplingRecipe = SamplingRecipe()
     judge: str | None = Field(None, description="Model of the judge; empty: the base model.")

@@ -5,7 +5,12 @@ import polars as pl
 
 from humpback_pipeline.assets.augmentation import augmented_set
 from humpback_pipeline.assets.common import asset_settings, log_progress
-from humpback_pipeline.assets.metadata import manifest_metadata, plot, sample_table
+from humpback_pipeline.assets.metadata import (
+    manifest_metadata,
+    plot,
+    provenance_table,
+    sample_table,
+)
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.automation.partitions import WARC_SHARDS
 from humpback_pipeline.evaluation import precision_recall_plot, render_markdown_table, win_rate_bars
@@ -227,8 +232,10 @@ def _report_asset(upstream: list[str]) -> dg.AssetsDefinition:
                 for m in trained_models(opened)
             ]
         )
+        final = opened.models.manifest(model_name(opened.recipe.curation.iterations))
         return dg.MaterializeResult(
             metadata={
+                "made_from": dg.MetadataValue.md(provenance_table(final)),
                 "report": dg.MetadataValue.url(report_url(path.parent.name)),
                 "path": dg.MetadataValue.path(str(path)),
                 "rows": dg.MetadataValue.md(render_markdown_table(rows)),

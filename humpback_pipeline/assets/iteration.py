@@ -126,6 +126,8 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
         manifest = write_curated_set(opened, iteration, shards)
         facts = manifest.facts
         frame = opened.datasets.read(name)
+        if facts["advice"]:
+            context.log.warning(facts["advice"])
         ratings = opened.datasets.scan_partitions(scores_name(iteration), shards)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),

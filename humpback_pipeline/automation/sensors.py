@@ -88,5 +88,5 @@ def warc_shards_sensor(
         return dg.SkipReason(f"no new WARC file among {len(shards)}")
     return dg.SensorResult(
         dynamic_partitions_requests=[warc_shards.build_add_request(new)],
-        run_requests=[dg.RunRequest(run_key=key, partition_key=key) for key in new],
+        run_requests=[dg.RunRequest(tags=range_tags(new))],
     )

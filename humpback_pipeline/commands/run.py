@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,19 +12,25 @@ import uuid
 from pathlib import Path
 
 import dagster as dg
+import psutil
+from filelock import FileLock, Timeout
 
+from humpback_pipeline.automation.jobs import ALL_JOB
 from humpback_pipeline.automation.partitions import WARC_SHARDS, register_shards
 from humpback_pipeline.automation.sensors import range_tags
 from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.watch import RunWatcher
+from humpback_pipeline.generation.process import die_with_parent
 from humpback_pipeline.preflight import check_before_work
 from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe_file import ENVIRONMENT_FIELDS
 from humpback_pipeline.seeds import seed_content_hash
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
 from humpback_pipeline.stages.summary import print_lines
 
 LAUNCH_TAG = "humpback/launch"
+PROCESS_TAG = "humpback/process"
 POLL_S = 1.0
 
 
@@ -38,10 +46,23 @@ def preflight() -> Workspace:
 def run_all(job: str) -> int:
     """Run `job` over all shards in one Dagster run; return 0 if it ended well."""
     started_s = time.monotonic()
-    bind_homes()
+    home = bind_homes()
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "run.lock", timeout=1.0):
+            return _run_locked(job, started_s)
+    except Timeout as error:
+        raise RuntimeError(
+            f"another run is at work in {home}; wait for it, or give this one a HUMPBACK_HOME of "
+            "its own."
+        ) from error
+
+
+def _run_locked(job: str, started_s: float) -> int:
     workspace = preflight()
     shards = list(workspace.shards())
     with dg.DagsterInstance.get() as instance:
+        _bury_dead_runs(instance)
         added, removed = register_shards(instance, shards)
         print(f"Partitions: {len(shards)} shards ({len(added)} new)")
         for key in removed:
@@ -52,7 +73,8 @@ def run_all(job: str) -> int:
     if not ok:
         return 1
     print(f"\nDone in {(time.monotonic() - started_s) / 60:.1f} minutes.\n")
-    print_summary()
+    if job == ALL_JOB:
+        print_summary()
     return 0
 
 
@@ -61,7 +83,26 @@ def print_summary() -> None:
     workspace = Workspace(load_recipe())
     for line in print_lines(workspace, list(workspace.shards()), str(report_path(workspace))):
         print(line)
-    print("Next: make ui   (assets, lineage and metadata in the browser)")
+    recipe = os.environ.get("HUMPBACK_RECIPE") or "demo"
+    command = "make ui" if recipe == "demo" else f"make ui RECIPE={recipe}"
+    print(f"Next: {command}   (assets, lineage and metadata in the browser)")
+    overrides = sorted(n for n in os.environ if n in ENVIRONMENT_FIELDS or n == "HUMPBACK_SET")
+    if kept := [name for name in overrides if name != "HUMPBACK_HOME" and os.environ[name]]:
+        print(f"      with the same {', '.join(kept)}, so that it shows this data")
+
+
+def _bury_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs failed whose process was killed, and free the slots they hold in the pools.
+
+    Nothing else does: a killed process reports nothing, and its slot would block every later run.
+    """
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(started):
+        process = run.tags.get(PROCESS_TAG, "")
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            instance.report_run_failed(run, "the process of this run was killed")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            print(f"  run {run.run_id[:8]} was killed: marked failed, its slots are free again")
 
 
 def _observe_seed_data(instance: dg.DagsterInstance, workspace: Workspace) -> None:
@@ -76,13 +117,17 @@ def _execute(instance: dg.DagsterInstance, job: str, shards: list[str], log_dir:
     launch = uuid.uuid4().hex[:12]
     log_dir.mkdir(parents=True, exist_ok=True)
     log = log_dir / f"{time.strftime('%Y%m%dT%H%M%S')}-{launch}.log"
-    tags = {**range_tags(shards), LAUNCH_TAG: launch}
+    tags = {**range_tags(shards), LAUNCH_TAG: launch, PROCESS_TAG: str(os.getpid())}
     command = [sys.executable, "-m", "dagster", "job", "execute"]
     command += ["-m", "humpback_pipeline.definitions", "-j", job, "--tags", json.dumps(tags)]
     print(f"One Dagster run of job {job!r}; its full output: {log}", flush=True)
     watcher = RunWatcher(instance, LAUNCH_TAG, launch)
     with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        # The run must not go on unwatched: it ends with this process, however that ends.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
+        )
         try:
             while process.poll() is None:
                 watcher.print_new()

@@ -35,6 +35,10 @@ CURATED_SCHEMA = {
 }
 
 
+class StaleRatingsError(ValueError):
+    """Ratings belong to other pairs than the current ones."""
+
+
 def model_name(iteration: int) -> str:
     """Name of M_t's asset and model."""
     return f"m{iteration}"
@@ -134,6 +138,7 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
     from humpback_pipeline.seeds import read_evaluation_prompts
 
     recipe, datasets = workspace.recipe, workspace.datasets
+    _check_ratings_are_of_these_pairs(workspace, iteration, shards)
     scores = datasets.scan_partitions(scores_name(iteration), shards)
     augmented = datasets.scan_partitions(AUGMENTED_SET, shards)
     # One page can lie in several shards, and then its segments do: one row of each, or the join
@@ -174,6 +179,19 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
             "advice": "" if kept.height else _advice(rated, recipe.curation.selection.min_rating),
         },
     )
+
+
+def _check_ratings_are_of_these_pairs(
+    workspace: Workspace, iteration: int, shards: Sequence[str]
+) -> None:
+    for shard in shards:
+        pairs = workspace.datasets.manifest(AUGMENTED_SET, shard)
+        rated = workspace.datasets.manifest(scores_name(iteration), shard).inputs.get(pairs.key)
+        if rated != pairs.content_hash:
+            raise StaleRatingsError(
+                f"{scores_name(iteration)} of shard {shard!r} rates an older augmented set than "
+                f"the current one; materialise {scores_name(iteration)} for that shard first."
+            )
 
 
 def _advice(rated: pl.DataFrame, min_rating: float | None) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.iteration import model_name
 from humpback_pipeline.stages.workspace import Workspace, file_source
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.storage import Manifest, Provenance
 
 WIN_RATES = "win_rates"
 RESPONSES_SCHEMA = {
@@ -75,9 +73,9 @@ def write_win_rates(workspace: Workspace, on_progress: OnProgress = ignore_progr
     from humpback_pipeline.evaluation.pairwise import judge_pairs
 
     iterations = range(workspace.recipe.curation.iterations + 1)
-    judge = _judge_path(workspace)
+    judge = workspace.judge
     frames, rates = [], []
-    with workspace.open_generator(judge) as generator:
+    with workspace.open_generator(judge.path) as generator:
         for iteration in iterations:
             model = model_name(iteration)
             responses = workspace.datasets.read(responses_name(iteration))
@@ -121,19 +119,12 @@ def write_win_rates(workspace: Workspace, on_progress: OnProgress = ignore_progr
         frames,
         schema=PREFERENCES_SCHEMA,
         inputs=[workspace.datasets.manifest(responses_name(t)) for t in iterations],
-        sources=workspace.base_model_source().merged([workspace.prompt_sources("judge")]),
+        sources=Provenance(base_models={judge.identity: judge.content_hash}).merged(
+            [workspace.prompt_sources("judge")]
+        ),
         facts={
             "win_rates": rates,
-            "judge": workspace.recipe.evaluation.judge or workspace.base_model.identity,
+            "judge": judge.identity,
             "position_bias": bias,
         },
     )
-
-
-def _judge_path(workspace: Workspace) -> Path:
-    judge = workspace.recipe.evaluation.judge
-    if judge is None:
-        return workspace.base_model.path
-    from humpback_pipeline.models import resolve_base_model
-
-    return resolve_base_model(judge, workspace.cache_dir, workspace.recipe.trust_remote_code).path

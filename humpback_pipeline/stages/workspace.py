@@ -87,6 +87,16 @@ class Workspace:
         recipe = self.recipe
         return resolve_base_model(recipe.base_model, self.cache_dir, recipe.trust_remote_code)
 
+    @cached_property
+    def judge(self) -> BaseModel:
+        """The model that judges responses; the base model unless the recipe names another."""
+        from humpback_pipeline.models import resolve_base_model
+
+        recipe = self.recipe
+        if recipe.evaluation.judge is None:
+            return self.base_model
+        return resolve_base_model(recipe.evaluation.judge, self.cache_dir, recipe.trust_remote_code)
+
     def open_generator(self, model: Path) -> TextGenerator:
         """Start the recipe's engine on a model directory; use it in a `with` block."""
         from humpback_pipeline.generation import open_generator

@@ -91,7 +91,8 @@ class DatasetStore:
 
     def scan(self, name: str, partition: str | None = None) -> pl.LazyFrame:
         """Lazy frame over the current version. Raises NotMaterializedError."""
-        return pl.scan_parquet(self.versions(name, partition).current() / "*.parquet")
+        folder = self.versions(name, partition).current()
+        return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)
 
     def read(self, name: str, partition: str | None = None) -> pl.DataFrame:
         """The current version as a frame. Raises NotMaterializedError."""

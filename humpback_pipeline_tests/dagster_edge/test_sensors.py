@@ -118,7 +118,11 @@ def test_new_warc_files_become_partitions_and_removed_ones_stay(
     assert isinstance(result, dg.SensorResult)
     (request,) = result.dynamic_partitions_requests or []
     assert request.partition_keys == ["clueweb22-en0000-00", "web-00000"]
-    assert {run.partition_key for run in result.run_requests or []} == set(request.partition_keys)
+    (run,) = result.run_requests or []
+    assert (run.run_key, run.tags) == (
+        None,
+        {RANGE_START_TAG: "clueweb22-en0000-00", RANGE_END_TAG: "web-00000"},
+    )
     instance.add_dynamic_partitions(warc_shards.name, list(request.partition_keys))
     (tmp_path / "warc" / "web-00000.warc.gz").unlink()
     assert isinstance(sense(), dg.SkipReason)
