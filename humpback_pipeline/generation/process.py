@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing.connection import wait
 
 PR_SET_PDEATHSIG = 1
 
@@ -26,10 +27,21 @@ def die_with_parent() -> bool:
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         return False
     # A parent that died before the call above sends no signal any more.
-    maker = multiprocessing.parent_process()
-    if os.getppid() != parent or (maker is not None and not maker.is_alive()):
+    if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+    # Under a fork server that server is the parent, and it lives as long as any of its children:
+    # whoever had this process made must be watched as well.
+    maker = multiprocessing.parent_process()
+    if maker is not None and maker.pid != parent:
+        threading.Thread(
+            target=_die_after, args=(maker.sentinel,), name="die-with-maker", daemon=True
+        ).start()
     return True
+
+
+def _die_after(sentinel: int) -> None:
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def exit_when_orphaned(parent_pid: int, every_s: float = 0.5) -> None:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import psutil
 import pytest
 import yaml
+from filelock import FileLock
 
 from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
 from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.iteration import StaleRatingsError, write_curated_set
 from humpback_pipeline.stages.report import report_path
 
 pytestmark = pytest.mark.slow
@@ -279,6 +282,49 @@ def test_one_shard_of_one_iteration_can_be_materialised_alone(
     assert changed == {"torn"}
 
 
+def test_killed_run_leaves_no_process_and_its_slot_is_free_for_the_next(
+    finished: tuple[Project, str],
+) -> None:
+    project, _ = finished
+    before = project.workspace().models.manifest("m0").version
+    command = [sys.executable, "-m", "humpback_pipeline", "run", "--job", "iteration_0"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=project.environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "▶ m0" in line:
+            break
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+    assert project.workspace().models.manifest("m0").version == before
+    again = project.command("run", "--job", "iteration_0")
+    assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-2000:]
+    assert "was killed: marked failed" in again.stdout
+    assert project.workspace().models.manifest("m0").version != before
+
+
+def test_second_run_in_the_same_home_is_refused(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    with FileLock(project.folder / "home" / "run.lock"):
+        result = project.command("run", "--job", "iteration_0")
+    assert result.returncode == 1
+    assert "another run is at work" in result.stderr
+
+
+def test_ratings_of_other_pairs_are_refused(finished: tuple[Project, str]) -> None:
+    workspace = finished[0].workspace()
+    shards = list(workspace.shards())
+    pairs = workspace.datasets.read("augmented_set", "torn")
+    changed = pairs.with_columns(instruction=pl.lit("Something else?"))
+    workspace.datasets.write("augmented_set", changed, schema=pairs.schema, partition="torn")
+    with pytest.raises(StaleRatingsError, match="'torn'"):
+        write_curated_set(workspace, 1, shards)
+
+
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
@@ -286,6 +332,7 @@ def test_one_shard_of_one_iteration_can_be_materialised_alone(
         ("corpus.warc_dir=absent", "HUMPBACK_WARC_DIR"),
         ("base_model=/absent/model", "base_model"),
         ("training.method=magic", "'full' or 'lora'"),
+        ("evaluation.judge=/absent/judge", "/absent/judge"),
         ("evaluation.prompts=absent.jsonl", "absent.jsonl"),
         (
             "generation={engine: endpoint, endpoint: {base_url: 'http://127.0.0.1:9/v1'}}",
