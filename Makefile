@@ -3,9 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-RECIPE ?= $(or $(HUMPBACK_RECIPE),demo)
+RECIPE := $(or $(RECIPE),$(HUMPBACK_RECIPE),demo)
 export DAGSTER_HOME ?= $(CURDIR)
-export HUMPBACK_RECIPE = $(RECIPE)
+export HUMPBACK_RECIPE := $(RECIPE)
 export PYTHONUNBUFFERED = 1
 # OpenMP's threads wait by spinning; beside any other busy process that slows CPU work tenfold.
 export OMP_WAIT_POLICY ?= PASSIVE
