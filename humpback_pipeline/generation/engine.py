@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,12 +107,11 @@ class TextGenerator(Protocol):
     ) -> None: ...
 
 
-class ClosesOnExit(ABC):
+class ClosesOnExit:
     """The `with` block of an engine."""
 
-    @abstractmethod
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; an engine that holds nothing has nothing to do."""
 
     def __enter__(self) -> Self:
         return self
