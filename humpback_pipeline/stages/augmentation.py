@@ -10,7 +10,7 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.corpus import SEGMENTS, SELECTION
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.storage import Manifest, Origin
 
 BACKWARD_MODEL = "backward_model"
 AUGMENTED_SET = "augmented_set"
@@ -41,9 +41,18 @@ def write_augmented_set(
     """
     from humpback_pipeline.generation import generate_instructions
 
+    origins = {shard: _augmented_set_origin(workspace, shard) for shard in shards}
+    pending = []
+    for shard, origin in origins.items():
+        if unchanged := workspace.unchanged_dataset(origin, shard):
+            yield shard, unchanged
+        else:
+            pending.append(shard)
+    if not pending:
+        return
     selection = workspace.datasets.read(SELECTION).filter("kept")
     with workspace.open_generator(workspace.models.path(BACKWARD_MODEL)) as generator:
-        for shard in shards:
+        for shard in pending:
             selected = selection.lazy().filter(pl.col("shard") == shard).select("segment_id")
             segments = (
                 workspace.datasets.scan(SEGMENTS, shard)
@@ -61,17 +70,27 @@ def write_augmented_set(
                 chunk_size=workspace.recipe.generation.chunk_size,
                 on_progress=on_progress,
             )
-            manifest = workspace.datasets.write(
-                AUGMENTED_SET,
+            manifest = workspace.write_dataset(
+                origins[shard],
                 result.frame,
-                schema=AUGMENTED_SCHEMA,
+                AUGMENTED_SCHEMA,
                 partition=shard,
-                inputs=[
-                    workspace.datasets.manifest(SEGMENTS, shard),
-                    workspace.datasets.manifest(SELECTION),
-                    workspace.models.manifest(BACKWARD_MODEL),
-                ],
-                sources=workspace.prompt_sources("backward"),
                 facts={"dropped": result.dropped, "n_truncated": result.n_truncated},
             )
             yield shard, manifest
+
+
+def _augmented_set_origin(workspace: Workspace, shard: str) -> Origin:
+    return workspace.origin(
+        AUGMENTED_SET,
+        inputs=[
+            workspace.datasets.manifest(SEGMENTS, shard),
+            workspace.datasets.manifest(SELECTION),
+            workspace.models.manifest(BACKWARD_MODEL),
+        ],
+        sources=workspace.prompt_sources("backward"),
+        settings={
+            "sampling": workspace.recipe.augmentation.sampling.model_dump(),
+            "generation": workspace.generation_settings(),
+        },
+    )

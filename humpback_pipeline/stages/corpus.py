@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from humpback_pipeline.progress import OnProgress, Progress, ignore_progress
+from humpback_pipeline.progress import OnProgress, Progress, ProgressMeter, ignore_progress
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest, Provenance, hash_file
+from humpback_pipeline.storage import Manifest, NotMaterializedError, Provenance
 from humpback_pipeline.web import (
     SEGMENT_SCHEMA,
     DedupDecision,
@@ -45,7 +46,20 @@ def write_segments(
 
     Segments stream to Parquet, so memory does not grow with the shard. Raises NotAWarcError.
     """
-    corpus, path = workspace.recipe.corpus, workspace.shard(shard)
+    corpus = workspace.recipe.corpus
+    if shard not in workspace.shards() and (kept := _segments_of_removed_file(workspace, shard)):
+        return kept
+    path = workspace.shard(shard)
+    origin = workspace.origin(
+        SEGMENTS,
+        sources=Provenance(warc_shards={shard: workspace.warc_hash(path)}),
+        settings=corpus.model_dump(
+            mode="json",
+            include={"extractor", "languages", "min_chars", "max_chars", "max_html_bytes"},
+        ),
+    )
+    if unchanged := workspace.unchanged_dataset(origin, shard):
+        return unchanged
 
     def tell(report: ShardReport) -> None:
         detail = f"{report.n_segments} segments"
@@ -65,24 +79,53 @@ def write_segments(
         max_html_bytes=corpus.max_html_bytes,
         on_progress=tell,
     )
-    return workspace.datasets.write(
-        SEGMENTS,
+    return workspace.write_dataset(
+        origin,
         _parts(segments),
-        schema=SEGMENT_SCHEMA,
+        SEGMENT_SCHEMA,
         partition=shard,
-        sources=Provenance(warc_shards={shard: hash_file(path)}),
-        facts=lambda: _shard_facts(segments.report),
+        facts=lambda: {**_shard_facts(segments.report), "warc_file": str(path)},
     )
 
 
-def write_selection(workspace: Workspace, shards: Sequence[str]) -> Manifest:
+def _segments_of_removed_file(workspace: Workspace, shard: str) -> Manifest | None:
+    """Segments of a file that is gone from this very folder: they stay until the user decides."""
+    try:
+        manifest = workspace.datasets.manifest(SEGMENTS, shard)
+    except NotMaterializedError:
+        return None
+    source = Path(str(manifest.facts.get("warc_file", "")))
+    folder = workspace.recipe.corpus.warc_dir.resolve()
+    return manifest if source.resolve().is_relative_to(folder) else None
+
+
+def write_selection(
+    workspace: Workspace, shards: Sequence[str], on_progress: OnProgress = ignore_progress
+) -> Manifest:
     """Drop duplicates across all shards, then sample; one row for every segment of every shard.
 
     Columns: `SELECTION_SCHEMA`. `reason` is exact_duplicate, near_duplicate, not_sampled or empty.
     """
     corpus = workspace.recipe.corpus
+    origin = workspace.origin(
+        SELECTION,
+        inputs=workspace.datasets.manifests(SEGMENTS, shards),
+        settings=corpus.model_dump(
+            mode="json",
+            include={
+                "near_duplicate_jaccard",
+                "sample_segments",
+                "sample_seed",
+                "max_segments_per_host",
+            },
+        ),
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     places: list[tuple[str, str]] = []
-    decisions = deduplicate(_texts(workspace, shards, places), corpus.near_duplicate_jaccard)
+    n_segments = sum(manifest.rows or 0 for manifest in origin.inputs)
+    meter = ProgressMeter("duplicates", n_segments, "segments", on_progress)
+    decisions = deduplicate(_texts(workspace, shards, places, meter), corpus.near_duplicate_jaccard)
     candidates = [
         (decision.segment_id, url)
         for decision, (_, url) in zip(decisions, places, strict=True)
@@ -102,11 +145,10 @@ def write_selection(workspace: Workspace, shards: Sequence[str]) -> Manifest:
         orient="row",
     )
     kept = frame.filter("kept")
-    return workspace.datasets.write(
-        SELECTION,
+    return workspace.write_dataset(
+        origin,
         frame,
-        schema=SELECTION_SCHEMA,
-        inputs=workspace.datasets.manifests(SEGMENTS, shards),
+        SELECTION_SCHEMA,
         facts={
             "n_selected": kept.height,
             "reasons": dict(Counter(frame.filter(~pl.col("kept"))["reason"].to_list())),
@@ -152,7 +194,10 @@ class _Text:
 
 
 def _texts(
-    workspace: Workspace, shards: Sequence[str], places: list[tuple[str, str]]
+    workspace: Workspace,
+    shards: Sequence[str],
+    places: list[tuple[str, str]],
+    meter: ProgressMeter,
 ) -> Iterator[_Text]:
     """Texts of all shards, one shard in memory at a time; `places` gets (shard, url) of each."""
     for shard in shards:
@@ -160,6 +205,7 @@ def _texts(
         frame = workspace.datasets.scan(SEGMENTS, shard).select(columns).collect()
         for segment_id, text, url in frame.iter_rows():
             places.append((shard, url))
+            meter.advance(detail=shard)
             yield _Text(segment_id, text)
 
 

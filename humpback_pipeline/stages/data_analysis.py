@@ -22,19 +22,22 @@ def write_data_statistics(workspace: Workspace, shards: Sequence[str]) -> Manife
 
     datasets = workspace.datasets
     names = [curated_set_name(t) for t in range(1, workspace.recipe.curation.iterations + 1)]
+    origin = workspace.origin(
+        DATA_STATISTICS,
+        inputs=[
+            *(datasets.manifest(name) for name in (SEED_PAIRS, *names)),
+            *datasets.manifests(AUGMENTED_SET, shards),
+        ],
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     frames = {
         SEED_PAIRS: datasets.scan(SEED_PAIRS),
         **{name: datasets.scan(name) for name in reversed(names)},
         AUGMENTED_SET: datasets.scan_partitions(AUGMENTED_SET, shards),
     }
     table = data_statistics(frames)
-    inputs = [datasets.manifest(name) for name in (SEED_PAIRS, *names)]
-    return datasets.write(
-        DATA_STATISTICS,
-        table,
-        schema=table.schema,
-        inputs=[*inputs, *datasets.manifests(AUGMENTED_SET, shards)],
-    )
+    return workspace.write_dataset(origin, table, table.schema)
 
 
 def write_instruction_diversity(workspace: Workspace, shards: Sequence[str]) -> Manifest:
@@ -43,6 +46,16 @@ def write_instruction_diversity(workspace: Workspace, shards: Sequence[str]) -> 
 
     datasets = workspace.datasets
     last = curated_set_name(workspace.recipe.curation.iterations)
+    origin = workspace.origin(
+        INSTRUCTION_DIVERSITY,
+        inputs=[
+            datasets.manifest(SEED_PAIRS),
+            datasets.manifest(last),
+            *datasets.manifests(AUGMENTED_SET, shards),
+        ],
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     seeds = datasets.read(SEED_PAIRS)["instruction"].to_list()
     sets = {
         SEED_PAIRS: (seeds, None),
@@ -73,14 +86,4 @@ def write_instruction_diversity(workspace: Workspace, shards: Sequence[str]) -> 
     table = pl.DataFrame(
         rows, schema_overrides={"seed_overlap": pl.Float64, "share_near_copies": pl.Float64}
     )
-    return datasets.write(
-        INSTRUCTION_DIVERSITY,
-        table,
-        schema=table.schema,
-        inputs=[
-            datasets.manifest(SEED_PAIRS),
-            datasets.manifest(last),
-            *datasets.manifests(AUGMENTED_SET, shards),
-        ],
-        facts={"sunbursts": plots},
-    )
+    return workspace.write_dataset(origin, table, table.schema, facts={"sunbursts": plots})

@@ -12,7 +12,7 @@ from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.seed import SEED_PAIRS
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace, file_source
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.storage import Manifest, Origin
 
 SCORES_SCHEMA = {
     "segment_id": pl.String,
@@ -82,8 +82,17 @@ def write_curation_scores(
     name = scores_name(iteration)
     rater = model_name(iteration - 1)
     scorer = workspace.recipe.curation.scorer
+    origins = {shard: _scores_origin(workspace, iteration, shard) for shard in shards}
+    pending = []
+    for shard, origin in origins.items():
+        if unchanged := workspace.unchanged_dataset(origin, shard):
+            yield shard, unchanged
+        else:
+            pending.append(shard)
+    if not pending:
+        return
     with workspace.open_generator(workspace.models.path(rater)) as generator:
-        for shard in shards:
+        for shard in pending:
             pairs = workspace.datasets.read(AUGMENTED_SET, shard)
             truncated_before = generator.n_truncated
             ratings = rate_pairs(
@@ -111,16 +120,11 @@ def write_curation_scores(
                 },
                 schema=SCORES_SCHEMA,
             )
-            manifest = workspace.datasets.write(
-                name,
+            manifest = workspace.write_dataset(
+                origins[shard],
                 frame,
-                schema=SCORES_SCHEMA,
+                SCORES_SCHEMA,
                 partition=shard,
-                inputs=[
-                    workspace.datasets.manifest(AUGMENTED_SET, shard),
-                    workspace.models.manifest(rater),
-                ],
-                sources=workspace.prompt_sources("rating"),
                 facts={
                     "rater": rater,
                     "mean_rating": frame["rating"].mean(),
@@ -132,6 +136,21 @@ def write_curation_scores(
             yield shard, manifest
 
 
+def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
+    return workspace.origin(
+        scores_name(iteration),
+        inputs=[
+            workspace.datasets.manifest(AUGMENTED_SET, shard),
+            workspace.models.manifest(model_name(iteration - 1)),
+        ],
+        sources=workspace.prompt_sources("rating"),
+        settings={
+            "scorer": workspace.recipe.curation.scorer,
+            "generation": workspace.generation_settings(),
+        },
+    )
+
+
 def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str]) -> Manifest:
     """Select A_k^(t) over all shards: rated high enough, no duplicate, no seed, no test prompt."""
     from humpback_pipeline.curation import select_pairs
@@ -139,6 +158,20 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
 
     recipe, datasets = workspace.recipe, workspace.datasets
     _check_ratings_are_of_these_pairs(workspace, iteration, shards)
+    origin = workspace.origin(
+        curated_set_name(iteration),
+        inputs=[
+            *datasets.manifests(scores_name(iteration), shards),
+            datasets.manifest(SEED_PAIRS),
+        ],
+        sources=file_source(recipe.evaluation.prompts),
+        settings={
+            "selection": recipe.curation.selection.model_dump(),
+            "contamination_ngram_words": recipe.curation.contamination_ngram_words,
+        },
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     scores = datasets.scan_partitions(scores_name(iteration), shards)
     augmented = datasets.scan_partitions(AUGMENTED_SET, shards)
     # One page can lie in several shards, and then its segments do: one row of each, or the join
@@ -163,15 +196,10 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
     kept = result.kept.with_columns(
         pair_id=pl.format("web-{}", pl.col("segment_id")),
     ).select(list(CURATED_SCHEMA))
-    return datasets.write(
-        curated_set_name(iteration),
+    return workspace.write_dataset(
+        origin,
         kept,
-        schema=CURATED_SCHEMA,
-        inputs=[
-            *datasets.manifests(scores_name(iteration), shards),
-            datasets.manifest(SEED_PAIRS),
-        ],
-        sources=file_source(recipe.evaluation.prompts),
+        CURATED_SCHEMA,
         facts={
             "n_rated": rated.height,
             "dropped": result.dropped,

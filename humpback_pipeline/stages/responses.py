@@ -42,6 +42,18 @@ def write_responses(
 
     evaluation = workspace.recipe.evaluation
     name, model = responses_name(iteration), model_name(iteration)
+    origin = workspace.origin(
+        name,
+        inputs=[workspace.models.manifest(model)],
+        sources=file_source(evaluation.prompts).merged([workspace.prompt_sources("tags")]),
+        settings={
+            "sampling": evaluation.sampling.model_dump(),
+            "max_prompts": evaluation.max_prompts,
+            "generation": workspace.generation_settings(),
+        },
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     prompts = read_evaluation_prompts(evaluation.prompts)[: evaluation.max_prompts]
     with workspace.open_generator(workspace.models.path(model)) as generator:
         frame = generate_responses(
@@ -54,12 +66,10 @@ def write_responses(
             on_progress=on_progress,
             generator_name=model,
         )
-    return workspace.datasets.write(
-        name,
+    return workspace.write_dataset(
+        origin,
         frame,
-        schema=RESPONSES_SCHEMA,
-        inputs=[workspace.models.manifest(model)],
-        sources=file_source(evaluation.prompts).merged([workspace.prompt_sources("tags")]),
+        RESPONSES_SCHEMA,
         facts={"n_cut": frame.filter(pl.col("finish_reason") == "length").height},
     )
 
@@ -74,6 +84,16 @@ def write_win_rates(workspace: Workspace, on_progress: OnProgress = ignore_progr
 
     iterations = range(workspace.recipe.curation.iterations + 1)
     judge = workspace.judge
+    origin = workspace.origin(
+        WIN_RATES,
+        inputs=[workspace.datasets.manifest(responses_name(t)) for t in iterations],
+        sources=Provenance(base_models={judge.identity: judge.content_hash}).merged(
+            [workspace.prompt_sources("judge")]
+        ),
+        settings={"generation": workspace.generation_settings()},
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     frames, rates = [], []
     with workspace.open_generator(judge.path) as generator:
         for iteration in iterations:
@@ -114,14 +134,10 @@ def write_win_rates(workspace: Workspace, on_progress: OnProgress = ignore_progr
     bias = (
         pl.concat(frames).select((pl.col("p_first_order") - pl.col("p_second_order")).mean()).item()
     )
-    return workspace.datasets.write(
-        WIN_RATES,
+    return workspace.write_dataset(
+        origin,
         frames,
-        schema=PREFERENCES_SCHEMA,
-        inputs=[workspace.datasets.manifest(responses_name(t)) for t in iterations],
-        sources=Provenance(base_models={judge.identity: judge.content_hash}).merged(
-            [workspace.prompt_sources("judge")]
-        ),
+        PREFERENCES_SCHEMA,
         facts={
             "win_rates": rates,
             "judge": judge.identity,

@@ -32,12 +32,25 @@ def write_selection_quality(
     from humpback_pipeline.seeds import read_labelled_pairs
 
     recipe = workspace.recipe
+    raters = [model_name(iteration) for iteration in range(recipe.curation.iterations)]
+    origin = workspace.origin(
+        SELECTION_QUALITY,
+        inputs=[workspace.models.manifest(rater) for rater in raters],
+        sources=file_source(recipe.evaluation.labelled_pairs).merged(
+            [workspace.prompt_sources("rating")]
+        ),
+        settings={
+            "scorer": recipe.curation.scorer,
+            "selection": recipe.curation.selection.model_dump(),
+            "generation": workspace.generation_settings(),
+        },
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
     labelled = read_labelled_pairs(recipe.evaluation.labelled_pairs)
     labels = [pair.label for pair in labelled]
-    frames, quality, raters = [], [], []
-    for iteration in range(recipe.curation.iterations):
-        rater = model_name(iteration)
-        raters.append(workspace.models.manifest(rater))
+    frames, quality = [], []
+    for rater in raters:
         with workspace.open_generator(workspace.models.path(rater)) as generator:
             ratings = rate_pairs(
                 [Pair(pair.instruction, pair.output, pair_id=pair.pair_id) for pair in labelled],
@@ -76,14 +89,10 @@ def write_selection_quality(
                 schema=LABELLED_RATINGS_SCHEMA,
             )
         )
-    return workspace.datasets.write(
-        SELECTION_QUALITY,
+    return workspace.write_dataset(
+        origin,
         frames,
-        schema=LABELLED_RATINGS_SCHEMA,
-        inputs=raters,
-        sources=file_source(recipe.evaluation.labelled_pairs).merged(
-            [workspace.prompt_sources("rating")]
-        ),
+        LABELLED_RATINGS_SCHEMA,
         facts={"quality": quality},
     )
 

@@ -34,13 +34,23 @@ def train_and_save(
     from humpback_pipeline.training import build_examples, train_model
 
     recipe, base = workspace.recipe, workspace.base_model
-    seeds = workspace.datasets.read(SEED_PAIRS)
     inputs = [workspace.datasets.manifest(SEED_PAIRS)]
+    if curated_set is not None:
+        inputs.append(workspace.datasets.manifest(curated_set))
+    prompt = "backward" if direction == "backward" else "tags"
+    origin = workspace.origin(
+        name,
+        inputs=inputs,
+        sources=workspace.base_model_source().merged([workspace.prompt_sources(prompt)]),
+        settings={"training": recipe.training.model_dump(mode="json"), "direction": direction},
+    )
+    if unchanged := workspace.unchanged_model(origin):
+        return unchanged
+    seeds = workspace.datasets.read(SEED_PAIRS)
     train = _pairs(seeds.filter(pl.col("split") == "train"), "seed")
     mixture = {SEED_PAIRS: len(train)}
     if curated_set is not None:
         curated = _pairs(workspace.datasets.read(curated_set), "web")
-        inputs.append(workspace.datasets.manifest(curated_set))
         mixture[curated_set] = len(curated)
         train += curated
     held_out = _pairs(seeds.filter(pl.col("split") == "dev"), "seed")
@@ -49,10 +59,13 @@ def train_and_save(
         build_examples(pairs, workspace.prompts, tokenizer, direction, recipe.training.max_tokens)
         for pairs in (train, held_out)
     )
-    prompt = "backward" if direction == "backward" else "tags"
-    sources = workspace.base_model_source().merged([workspace.prompt_sources(prompt)])
+    workspace.save_recipe()
     with workspace.models.new(
-        name, inputs=inputs, sources=sources, rows=len(examples.examples)
+        name,
+        inputs=origin.inputs,
+        sources=origin.sources,
+        fingerprint=origin.fingerprint,
+        rows=len(examples.examples),
     ) as model:
         result = train_model(
             base.path,

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from humpback_pipeline.chat import Prompts, load_prompts
 from humpback_pipeline.recipe import Recipe
-from humpback_pipeline.storage import DatasetStore, ModelStore, Provenance, hash_file
+from humpback_pipeline.stages.code_versions import code_version
+from humpback_pipeline.storage import (
+    DatasetStore,
+    FileHashes,
+    Manifest,
+    ModelStore,
+    Origin,
+    Provenance,
+    Versions,
+    hash_file,
+    write_json_atomic,
+)
+from humpback_pipeline.storage.versions import read_manifest
 from humpback_pipeline.web.shards import list_shards
 
 if TYPE_CHECKING:
@@ -23,6 +38,8 @@ class Workspace:
     """Where a recipe's work happens: everything below `recipe.home`."""
 
     recipe: Recipe
+    rebuild: bool = False
+    """Do the work again even where nothing that shapes it has changed."""
 
     @cached_property
     def home(self) -> Path:
@@ -32,14 +49,12 @@ class Workspace:
     @cached_property
     def datasets(self) -> DatasetStore:
         """Store of all datasets."""
-        recipe = self.recipe
-        return DatasetStore(self.home, recipe.name, recipe.content_hash(), recipe.keep_versions)
+        return DatasetStore(self.home, *self._store_settings())
 
     @cached_property
     def models(self) -> ModelStore:
         """Store of all trained models."""
-        recipe = self.recipe
-        return ModelStore(self.home, recipe.name, recipe.content_hash(), recipe.keep_versions)
+        return ModelStore(self.home, *self._store_settings())
 
     @cached_property
     def prompts(self) -> Prompts:
@@ -108,6 +123,85 @@ class Workspace:
         from humpback_pipeline.generation import Ledger
 
         return Ledger(self.home / "ledgers" / name / f"{partition or 'all'}.jsonl")
+
+    def origin(
+        self,
+        name: str,
+        *,
+        inputs: Iterable[Manifest] = (),
+        sources: Provenance | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Origin:
+        """What the artefact `name` would be made from now; take it before the work begins."""
+        return Origin(
+            name, tuple(inputs), sources or Provenance(), settings or {}, code_version(name)
+        )
+
+    def unchanged_dataset(self, origin: Origin, partition: str | None = None) -> Manifest | None:
+        """The dataset already made from this origin, current again; None if there is none."""
+        return self._unchanged(self.datasets.versions(origin.name, partition), origin)
+
+    def unchanged_model(self, origin: Origin) -> Manifest | None:
+        """The model already made from this origin, current again; None if there is none."""
+        return self._unchanged(self.models.versions(origin.name), origin)
+
+    def write_dataset(
+        self,
+        origin: Origin,
+        frames: pl.DataFrame | Iterable[pl.DataFrame],
+        schema: Mapping[str, pl.DataType | type[pl.DataType]],
+        *,
+        partition: str | None = None,
+        facts: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+    ) -> Manifest:
+        """Write a version of the dataset `origin.name`; see `DatasetStore.write`."""
+        self.save_recipe()
+        return self.datasets.write(
+            origin.name,
+            frames,
+            schema=schema,
+            partition=partition,
+            inputs=origin.inputs,
+            sources=origin.sources,
+            fingerprint=origin.fingerprint,
+            facts=facts,
+        )
+
+    def save_recipe(self) -> None:
+        """Keep the recipe under its hash, which every manifest names, for later comparison."""
+        path = self.home / "recipes" / f"{self.recipe.content_hash()}.json"
+        if not path.is_file():
+            write_json_atomic(path, self.recipe.model_dump(mode="json"))
+
+    def generation_settings(self) -> dict[str, Any]:
+        """Settings of the engine that shape its answers."""
+        generation = self.recipe.generation
+        settings: dict[str, Any] = {"engine": generation.engine, "seed": generation.seed}
+        if generation.engine != "endpoint":
+            settings["max_model_tokens"] = generation.vllm.max_model_tokens
+        return settings
+
+    def warc_hash(self, path: Path) -> str:
+        """Content hash of a WARC file; read only if the file was touched since the last time."""
+        return FileHashes(self.cache_dir / "file_hashes").hash(path)
+
+    def _store_settings(self) -> tuple[str, str, int, float | None]:
+        recipe = self.recipe
+        return recipe.name, recipe.content_hash(), recipe.keep_versions, recipe.keep_days
+
+    def _unchanged(self, versions: Versions, origin: Origin) -> Manifest | None:
+        if self.rebuild:
+            return None
+        # Newest first, and not only the current one: seed data put back as they were bring their
+        # models back with them.
+        for folder in reversed(versions.history()):
+            manifest = read_manifest(folder)
+            whole = all((folder / name).is_file() for name in manifest.files)
+            if whole and manifest.fingerprint == origin.fingerprint:
+                if versions.current() != folder:
+                    versions.publish(folder.name)
+                return manifest
+        return None
 
     def prompt_sources(self, *names: str) -> Provenance:
         """Provenance of the prompts used, by name."""

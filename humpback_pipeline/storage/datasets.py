@@ -41,11 +41,14 @@ class DatasetStore:
     recipe_name: str = ""
     recipe_hash: str = ""
     keep_versions: int = 3
+    keep_days: float | None = None
 
     def versions(self, name: str, partition: str | None = None) -> Versions:
         """All versions of a dataset or of one of its partitions."""
         folder = self.home / "datasets" / name
-        return Versions(folder / partition if partition else folder, self.keep_versions)
+        return Versions(
+            folder / partition if partition else folder, self.keep_versions, self.keep_days
+        )
 
     def write(
         self,
@@ -56,6 +59,7 @@ class DatasetStore:
         partition: str | None = None,
         inputs: Iterable[Manifest] = (),
         sources: Provenance | None = None,
+        fingerprint: str = "",
         facts: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
     ) -> Manifest:
         """Write one version and make it current.
@@ -84,6 +88,7 @@ class DatasetStore:
                 recipe_name=self.recipe_name,
                 recipe_hash=self.recipe_hash,
                 created=utc_now(),
+                fingerprint=fingerprint,
                 facts=dict((facts() if callable(facts) else facts) or {}),
             )
             write_text_atomic(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2))

@@ -49,10 +49,11 @@ class ModelStore:
     recipe_name: str = ""
     recipe_hash: str = ""
     keep_versions: int = 3
+    keep_days: float | None = None
 
     def versions(self, name: str) -> Versions:
         """All versions of a model."""
-        return Versions(self.home / "models" / name, self.keep_versions)
+        return Versions(self.home / "models" / name, self.keep_versions, self.keep_days)
 
     @contextlib.contextmanager
     def new(
@@ -61,6 +62,7 @@ class ModelStore:
         *,
         inputs: Iterable[Manifest] = (),
         sources: Provenance | None = None,
+        fingerprint: str = "",
         rows: int | None = None,
     ) -> Iterator[NewModel]:
         """Yield a NewModel; when the block ends well its folder becomes the current version.
@@ -85,6 +87,7 @@ class ModelStore:
                 recipe_name=self.recipe_name,
                 recipe_hash=self.recipe_hash,
                 created=utc_now(),
+                fingerprint=fingerprint,
                 facts=dict(model.facts),
             )
             write_text_atomic(folder / MANIFEST_NAME, model.manifest.model_dump_json(indent=2))

@@ -30,6 +30,7 @@ class Versions:
 
     folder: Path
     keep: int = 3
+    keep_days: float | None = None
 
     @contextlib.contextmanager
     def new(self) -> Iterator[tuple[str, Path]]:
@@ -56,6 +57,12 @@ class Versions:
     def manifest(self) -> Manifest:
         """Manifest of the current version. Raises NotMaterializedError."""
         return read_manifest(self.current())
+
+    def publish(self, version: str) -> None:
+        """Make a kept version the current one. Raises NotMaterializedError."""
+        if not (self.folder / version / MANIFEST_NAME).is_file():
+            raise NotMaterializedError(f"{self.folder}: no version {version!r} is kept here.")
+        write_text_atomic(self.folder / CURRENT_NAME, version + "\n")
 
     def history(self) -> list[Path]:
         """Folders of all complete versions, oldest first."""
