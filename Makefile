@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED = 1
 # OpenMP's threads wait by spinning; beside any other busy process that slows CPU work tenfold.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo run ui test test-quick lint format bench preflight clean
+.PHONY: help setup demo run ui screenshots test test-quick lint format bench preflight clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ preflight: setup  ## Check RECIPE and all it names, without running anything
 
 ui: setup  ## Open the Dagster UI on the same instance (http://127.0.0.1:3000)
 	@$(BIN)/python -m humpback_pipeline ui --recipe "$(RECIPE)"
+
+screenshots: setup  ## Take the README's pictures again from the run that is here (needs Chromium)
+	@$(BIN)/python docs/screenshots.py
 
 test: setup  ## All tests, with real vLLM and real training steps
 	@$(BIN)/python -m pytest humpback_pipeline_tests
