@@ -1,4 +1,4 @@
-"""Commands: `python -m humpback_pipeline run|preflight|summary|ui`."""
+"""Commands: `python -m humpback_pipeline run|ui|lineage|compare|versions|publish|stale|…`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ import sys
 
 # The domain's errors: all say what, where and how to mend it, so a traceback would only hide that.
 EXPECTED_ERRORS = (ValueError, LookupError, OSError, RuntimeError)
+TEXTS = {
+    "run": "materialise the whole graph in one Dagster run, then print the summary",
+    "preflight": "check the recipe and everything it names",
+    "summary": "print the figures of the latest run",
+    "ui": "serve the Dagster UI and the pages on this machine",
+    "lineage": "what a model or dataset was made from, or which models were trained on a pair, "
+    "page or shard",
+    "compare": "compare two versions of a dataset or model",
+    "versions": "list the versions of a dataset or model",
+    "publish": "make an older version current again",
+    "stale": "say what is out of date, and why",
+}
+VERSION_HELP = "a version's name, a unique beginning of it, `current` or `previous`"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,23 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.recipe:
         os.environ["HUMPBACK_RECIPE"] = options.recipe
     try:
-        if options.command == "run":
-            from humpback_pipeline.commands.run import run_all
-
-            return run_all(job=options.job)
-        if options.command == "preflight":
-            from humpback_pipeline.commands.run import preflight
-
-            preflight()
-            return 0
-        if options.command == "summary":
-            from humpback_pipeline.commands.run import print_summary
-
-            print_summary()
-            return 0
-        from humpback_pipeline.commands.ui import serve
-
-        return serve(port=options.port)
+        return _dispatch(options)
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except EXPECTED_ERRORS as error:
         if os.environ.get("HUMPBACK_TRACEBACK"):
             raise
@@ -43,22 +44,67 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _dispatch(options: argparse.Namespace) -> int:
+    # Each command imports what it needs: some need Dagster, some take seconds to import.
+    if options.command in ("lineage", "compare", "stale"):
+        return _ask(options)
+    if options.command in ("versions", "publish"):
+        from humpback_pipeline.commands import versions
+
+        if options.command == "versions":
+            return versions.print_versions(options.name, options.partition)
+        return versions.publish(options.name, options.version, options.partition)
+    if options.command == "ui":
+        from humpback_pipeline.commands.ui import serve
+
+        return serve(port=options.port)
+    from humpback_pipeline.commands import run
+
+    if options.command == "run":
+        return run.run_all(job=options.job)
+    if options.command == "preflight":
+        run.preflight()
+    else:
+        run.print_summary()
+    return 0
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from humpback_pipeline.commands import lineage
+
+    if options.command == "lineage":
+        return lineage.print_lineage(options.query, options.version, options.all)
+    if options.command == "compare":
+        name = f"{options.name}/{options.partition}" if options.partition else options.name
+        return lineage.print_comparison(name, options.version_a, options.version_b, options.all)
+    return lineage.print_stale(options.all)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="humpback_pipeline", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    texts = {
-        "run": "materialise the whole graph in one Dagster run, then print the summary",
-        "preflight": "check the recipe and everything it names",
-        "summary": "print the figures of the latest run",
-        "ui": "serve the Dagster UI and the reports on this machine",
-    }
-    for name, text in texts.items():
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--recipe", default="", help="a bundled recipe's name or a YAML file")
-        if name == "run":
-            command.add_argument("--job", default="humpback", help="job to run (default: all)")
-        if name == "ui":
-            command.add_argument("--port", type=int, default=3000)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    commands = {}
+    for name, text in TEXTS.items():
+        commands[name] = subparsers.add_parser(name, help=text, description=text)
+        commands[name].add_argument(
+            "--recipe", default="", help="a bundled recipe's name or a YAML file"
+        )
+    commands["run"].add_argument("--job", default="humpback", help="job to run (default: all)")
+    commands["ui"].add_argument("--port", type=int, default=3000)
+    commands["lineage"].add_argument(
+        "query",
+        help="NAME[/PARTITION][@VERSION], a pair or segment id, a URL (ending in * for all pages "
+        "below it), a host, or a shard",
+    )
+    commands["lineage"].add_argument("--version", default="", help=VERSION_HELP)
+    for name in ("compare", "versions", "publish"):
+        commands[name].add_argument("name", help="a dataset or model")
+        commands[name].add_argument("--partition", default="", help="the shard, if it has shards")
+    commands["compare"].add_argument("version_a", help=VERSION_HELP)
+    commands["compare"].add_argument("version_b", help=VERSION_HELP)
+    commands["publish"].add_argument("version", help=VERSION_HELP)
+    for name in ("lineage", "compare", "stale"):
+        commands[name].add_argument("--all", action="store_true", help="leave nothing out")
     return parser
 
 

@@ -19,8 +19,10 @@ ALLOWED = {
     "curation": {"storage", "chat", "models", "generation"},
     "training": {"storage", "chat", "models"},
     "evaluation": {"storage", "chat", "generation"},
+    "lineage": {"storage", "seeds"},
+    "alerts": {"storage"},
 }
-PLAIN_TOP_LEVEL = {"recipe", "recipe_file", "progress"}
+PLAIN_TOP_LEVEL = {"recipe", "recipe_file", "recipe_operations", "recipe_section", "progress"}
 
 
 def imports_of(path: Path) -> set[str]:
