@@ -2,8 +2,10 @@
 
 import dagster as dg
 
-from humpback_pipeline.assets.common import asset_settings, log_progress
+from humpback_pipeline.assets.checks import check_results, check_specs
+from humpback_pipeline.assets.common import asset_settings, log_progress, shards_data_version
 from humpback_pipeline.assets.corpus import clueweb_segments, corpus_selection
+from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
     counts_table,
@@ -12,24 +14,35 @@ from humpback_pipeline.assets.metadata import (
     sample_table,
     training_metadata,
 )
+from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
+from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.automation.partitions import warc_shards
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.augmentation import (
+    AUGMENTED_SCHEMA,
     AUGMENTED_SET,
+    BACKWARD_MODEL,
     train_backward_model,
     write_augmented_set,
+)
+from humpback_pipeline.stages.checks import (
+    check_augmented_not_empty,
+    check_dropped_share,
+    over_shards,
 )
 
 
 @dg.asset(
     deps=[seed_pairs],
+    check_specs=check_specs(BACKWARD_MODEL, *MODEL_CHECKS),
     description=(
         "M_yx = p(x | y): the base model finetuned on the seed pairs turned round, output → "
-        "instruction (paper section 2.2)."
+        "instruction (paper section 2.2). Given a text, it writes what somebody may have asked."
     ),
-    **asset_settings("augmentation", "huggingface", "pytorch", gpu=True),
+    **asset_settings("augmentation", "huggingface", "pytorch", name=BACKWARD_MODEL, gpu=True),
 )
+@retried
 def backward_model(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult:
@@ -39,37 +52,40 @@ def backward_model(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(opened, manifest),
+            **manifest_metadata(opened, manifest, context),
             **training_metadata(manifest.facts, "backward model M_yx"),
         },
+        check_results=check_results(context, model_checks(opened, manifest)),
     )
 
 
 @dg.asset(
     deps=[clueweb_segments, corpus_selection, backward_model],
     partitions_def=warc_shards,
+    check_specs=check_specs(AUGMENTED_SET, *DATASET_CHECKS, "not_empty", "dropped_share"),
     description=(
         "The augmented set A: each selected segment y with the candidate instruction x̂ that the "
-        "backward model wrote for it (self-augmentation, paper section 2.2)."
+        "backward model wrote for it (self-augmentation, paper section 2.2). Candidates only: the "
+        "next iterations rate them and keep the best."
     ),
-    **asset_settings("augmentation", "vllm", "parquet", gpu=True),
+    **asset_settings("augmentation", "vllm", "parquet", name=AUGMENTED_SET, gpu=True),
 )
+@retried
 def augmented_set(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult:
-    """Generate instructions for the shards of this run with one engine."""
+    """Generate instructions for the shards of this run."""
     opened = workspace.open()
-    hashes = []
-    for shard, manifest in write_augmented_set(
-        opened, list(context.partition_keys), log_progress(context)
-    ):
+    shards = list(context.partition_keys)
+    manifests = {}
+    for shard, manifest in write_augmented_set(opened, shards, log_progress(context)):
+        manifests[shard] = manifest
         frame = opened.datasets.read(AUGMENTED_SET, shard)
-        hashes.append(manifest.content_hash)
         add_partition_metadata(
             context,
             shard,
             {
-                **manifest_metadata(opened, manifest),
+                **manifest_metadata(opened, manifest, context),
                 "dropped": counts_table(manifest.facts["dropped"]),
                 "prompts_cut": manifest.facts["n_truncated"],
                 "lengths": length_plot(
@@ -78,8 +94,21 @@ def augmented_set(
                 "samples": sample_table(frame, ["instruction", "output", "mean_logprob"]),
             },
         )
+    maximum = opened.recipe.checks.max_dropped_fraction
+    dropped = {
+        shard: check_dropped_share(m.rows or 0, m.facts["dropped"], maximum, "instructions")
+        for shard, m in manifests.items()
+    }
     return dg.MaterializeResult(
-        data_version=dg.DataVersion("-".join(value[:12] for value in hashes))
+        data_version=shards_data_version(shards, manifests),
+        check_results=check_results(
+            context,
+            [
+                *shard_checks(opened, manifests, ["segment_id"], AUGMENTED_SCHEMA),
+                check_augmented_not_empty(manifests),
+                over_shards(dropped),
+            ],
+        ),
     )
 
 

@@ -1,19 +1,31 @@
-"""Settings shared by the assets: owners, tags, partitioning by range, progress to the run's log."""
+"""Settings shared by the assets: owners, tags, versions, progress to the run's log, freshness."""
 
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from humpback_pipeline.progress import OnProgress, Progress
+from humpback_pipeline.progress import OnProgress, Progress, paced
+from humpback_pipeline.recipe_operations import AutomationRecipe
+from humpback_pipeline.stages.code_versions import code_version
+from humpback_pipeline.storage import Manifest
 
 OWNERS = ["team:humpback"]
 GPU_POOL = "gpu"
 # One run materialises the whole graph over a range of shards, so every asset needs this policy.
 SINGLE_RUN = dg.BackfillPolicy.single_run()
+# Dagster takes no shorter window.
+MIN_WINDOW = timedelta(minutes=1)
 
 
-def asset_settings(group: str, *kinds: str, gpu: bool = False, **tags: str) -> dict[str, Any]:
-    """Keyword arguments of `@dg.asset` that all assets of a group have."""
+def asset_settings(
+    group: str, *kinds: str, name: str | None = None, gpu: bool = False, **tags: str
+) -> dict[str, Any]:
+    """Keyword arguments of `@dg.asset` that all assets of a group have.
+
+    `name` is the asset's, for the version of its code.
+    """
     settings: dict[str, Any] = {
         "group_name": group,
         "owners": OWNERS,
@@ -21,15 +33,42 @@ def asset_settings(group: str, *kinds: str, gpu: bool = False, **tags: str) -> d
         "tags": {"stage": group, **tags},
         "backfill_policy": SINGLE_RUN,
     }
+    if name is not None:
+        settings["code_version"] = code_version(name)
     if gpu:
         settings["pool"] = GPU_POOL
     return settings
 
 
 def log_progress(context: dg.AssetExecutionContext) -> OnProgress:
-    """A listener that writes each progress line to the run's log, where the UI shows it live."""
+    """A listener that writes progress lines to the run's log, where the UI shows them live.
+
+    About one in five seconds for each piece of work, fewer as it goes on, and always its last.
+    """
 
     def listener(progress: Progress) -> None:
         context.log.info(f"progress | {progress}")
 
-    return listener
+    # Just below the pause of those that count, or every second line of theirs would come too soon.
+    return paced(listener, every_s=4.5)
+
+
+def shards_data_version(shards: Sequence[str], manifests: Mapping[str, Manifest]) -> dg.DataVersion:
+    """Data version of a run over several shards: their content hashes, in the shards' order.
+
+    Dagster gives all partitions of one run one version; the order must not depend on which shard
+    was finished first.
+    """
+    return dg.DataVersion("-".join(manifests[shard].content_hash[:12] for shard in shards))
+
+
+def freshness_policy(automation: AutomationRecipe) -> dg.FreshnessPolicy | None:
+    """How old the report and the last model may become, if the recipe says so."""
+    if automation.freshness_fail_days is None:
+        return None
+    fail = max(MIN_WINDOW, timedelta(days=automation.freshness_fail_days))
+    warn_days = automation.freshness_warn_days
+    warn = timedelta(days=warn_days) if warn_days is not None else None
+    if warn is not None and not MIN_WINDOW <= warn < fail:
+        warn = None
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)

@@ -2,7 +2,9 @@
 
 import dagster as dg
 
-from humpback_pipeline.assets.common import asset_settings, log_progress
+from humpback_pipeline.assets.checks import check_results, check_specs
+from humpback_pipeline.assets.common import asset_settings, log_progress, shards_data_version
+from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
     counts_table,
@@ -10,48 +12,54 @@ from humpback_pipeline.assets.metadata import (
     manifest_metadata,
     sample_table,
 )
+from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.resources import WorkspaceResource
-from humpback_pipeline.stages.corpus import SEGMENTS, write_segments, write_selection
+from humpback_pipeline.stages.checks import (
+    check_not_empty,
+    check_sample_reached,
+    check_shard_read_whole,
+    check_yield,
+    over_shards,
+)
+from humpback_pipeline.stages.corpus import (
+    SEGMENTS,
+    SELECTION,
+    SELECTION_SCHEMA,
+    write_segments,
+    write_selection,
+)
+from humpback_pipeline.web import SEGMENT_SCHEMA
 
 
 @dg.asset(
     partitions_def=warc_shards,
-    check_specs=[
-        dg.AssetCheckSpec(
-            "shard_read_whole",
-            asset="clueweb_segments",
-            description="Warns when a WARC file was cut short: its lost tail is not in the data.",
-        )
-    ],
+    check_specs=check_specs(SEGMENTS, *DATASET_CHECKS, "shard_read_whole", "yield"),
     description=(
-        "Self-contained pieces of one WARC file's pages: the tree rooted at a header with its "
-        "lower headers, 600-3,000 characters, after the paper's filters (section 2.2)."
+        "Self-contained pieces of web pages, one partition for each WARC file: the text under a "
+        "header with all its lower headers, 600-3,000 characters unless the recipe differs, after "
+        "the paper's filters (section 2.2). The funnel says what was dropped and why."
     ),
-    **asset_settings("corpus", "polars", "parquet"),
+    **asset_settings("corpus", "polars", "parquet", name=SEGMENTS),
 )
+@retried
 def clueweb_segments(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult:
     """Cut, filter and write the segments of each shard of this run."""
     opened = workspace.open()
-    partial: dict[str, str] = {}
-    hashes = []
+    manifests = {}
     for shard in context.partition_keys:
-        manifest = write_segments(opened, shard, log_progress(context))
+        manifest = manifests[shard] = write_segments(opened, shard, log_progress(context))
         facts = manifest.facts
         frame = opened.datasets.read(SEGMENTS, shard)
-        if facts["partial"]:
-            partial[shard] = facts["partial"]
-            context.log.warning(f"{shard}: {facts['partial']}")
         context.log.info(f"{shard}: {facts['n_documents']} pages, {manifest.rows} segments")
-        hashes.append(manifest.content_hash)
         add_partition_metadata(
             context,
             shard,
             {
-                **manifest_metadata(opened, manifest),
-                "funnel": counts_table(facts["funnel"], "stage"),
+                **manifest_metadata(opened, manifest, context),
+                "funnel": counts_table(facts["funnel"], "stage", largest_first=False),
                 "pages_dropped": counts_table(facts["document_drops"]),
                 "segments_dropped": counts_table(facts["segment_drops"]),
                 "languages": counts_table(facts["languages"], "language"),
@@ -61,42 +69,58 @@ def clueweb_segments(
                 "samples": sample_table(frame, ["header", "text", "url"]),
             },
         )
+    read_whole = {shard: check_shard_read_whole(m) for shard, m in manifests.items()}
+    minimum = opened.recipe.checks.min_segments_per_page
+    yields = {shard: check_yield(m, minimum) for shard, m in manifests.items()}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion("-".join(value[:12] for value in hashes)),
-        check_results=[
-            dg.AssetCheckResult(
-                passed=not partial,
-                check_name="shard_read_whole",
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={"lost": partial or "nothing"},
-            )
-        ],
+        data_version=shards_data_version(context.partition_keys, manifests),
+        check_results=check_results(
+            context,
+            [
+                *shard_checks(opened, manifests, ["segment_id"], SEGMENT_SCHEMA),
+                over_shards(read_whole),
+                over_shards(yields),
+            ],
+        ),
     )
 
 
 @dg.asset(
     deps=[clueweb_segments],
+    check_specs=check_specs(SELECTION, *DATASET_CHECKS, "not_empty", "sample_reached"),
     description=(
         "Which segments go on: exact and near duplicates across all shards are dropped "
-        "(MinHash-LSH, one of each cluster kept), then a sample fixed by hash is drawn. Ids only."
+        "(MinHash-LSH, one of each cluster kept), then a sample fixed by hash is drawn. One row "
+        "for each segment with the reason if it was left out; ids only, no texts."
     ),
-    **asset_settings("corpus", "polars", "parquet"),
+    **asset_settings("corpus", "polars", "parquet", name=SELECTION),
 )
+@retried
 def corpus_selection(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult:
     """Deduplicate and sample over all shards."""
     opened = workspace.open()
     shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
-    manifest = write_selection(opened, shards)
+    manifest = write_selection(opened, shards, log_progress(context))
+    n_selected = manifest.facts["n_selected"]
+    remedy = "See the yield of clueweb_segments: no page gave a segment that passed the filters."
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(opened, manifest),
-            "selected": manifest.facts["n_selected"],
+            **manifest_metadata(opened, manifest, context),
+            "selected": n_selected,
             "reasons": counts_table(manifest.facts["reasons"]),
             "shards": counts_table(manifest.facts["selected_by_shard"], "shard"),
         },
+        check_results=check_results(
+            context,
+            [
+                *dataset_checks(opened, manifest, ["shard", "segment_id"], SELECTION_SCHEMA),
+                check_not_empty(n_selected, "segments selected", remedy),
+                check_sample_reached(manifest, opened.recipe.corpus.sample_segments),
+            ],
+        ),
     )
 
 

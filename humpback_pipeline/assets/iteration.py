@@ -4,22 +4,44 @@ The iterations are unrolled by `build_iteration`: "model of t-1 → curated set 
 one pair of assets would be a cycle.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
+import polars as pl
 
 from humpback_pipeline.assets.augmentation import augmented_set
-from humpback_pipeline.assets.common import asset_settings, log_progress
+from humpback_pipeline.assets.checks import check_results, check_specs
+from humpback_pipeline.assets.common import asset_settings, log_progress, shards_data_version
+from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
     counts_table,
+    length_plot,
     manifest_metadata,
     ratings_plot,
     sample_table,
     training_metadata,
 )
+from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
+from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.resources import WorkspaceResource
+from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.augmentation import AUGMENTED_SET
+from humpback_pipeline.stages.checks import (
+    CheckOutcome,
+    check_no_contamination,
+    check_not_empty,
+    check_rating_shift,
+    check_ratings_discriminate,
+    check_ratings_in_range,
+    over_shards,
+)
 from humpback_pipeline.stages.iteration import (
+    CURATED_SCHEMA,
+    SCORES_SCHEMA,
     curated_set_name,
     model_name,
     scores_name,
@@ -27,13 +49,20 @@ from humpback_pipeline.stages.iteration import (
     write_curated_set,
     write_curation_scores,
 )
+from humpback_pipeline.storage import Manifest
 
 
-def build_iteration(iteration: int) -> list[dg.AssetsDefinition]:
-    """The assets of one iteration: for 0 the seed model alone, else scores, curated set, model."""
+def build_iteration(
+    iteration: int, freshness: dg.FreshnessPolicy | None = None
+) -> list[dg.AssetsDefinition]:
+    """The assets of one iteration: for 0 the seed model alone, else scores, curated set, model.
+
+    `freshness` is of the model; the last iteration's is the one that people use.
+    """
+    model = _model_asset(iteration, freshness)
     if iteration == 0:
-        return [_model_asset(0)]
-    return [_scores_asset(iteration), _curated_asset(iteration), _model_asset(iteration)]
+        return [model]
+    return [_scores_asset(iteration), _curated_asset(iteration), model]
 
 
 def _scores_asset(iteration: int) -> dg.AssetsDefinition:
@@ -44,58 +73,75 @@ def _scores_asset(iteration: int) -> dg.AssetsDefinition:
         name=name,
         deps=[augmented_set, rater],
         partitions_def=warc_shards,
-        check_specs=[
-            dg.AssetCheckSpec(
-                "every_rating_in_range",
-                asset=name,
-                blocking=True,
-                description="Every pair has a rating, and it is a number from 1 to 5.",
-            )
-        ],
+        check_specs=check_specs(
+            name, *DATASET_CHECKS, "every_rating_in_range", "ratings_discriminate", "rating_shift"
+        ),
         description=(
             f"A rating from 1.0 to 5.0 of every augmented pair by {rater}: the expected value over "
             "the probabilities of the five digits, so that none is lost to parsing "
             "(self-curation, paper section 2.3)."
         ),
-        **asset_settings(f"iteration_{iteration}", "vllm", "parquet", gpu=True),
+        **asset_settings(f"iteration_{iteration}", "vllm", "parquet", name=name, gpu=True),
     )
+    @retried
     def curation_scores(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
         shards = list(context.partition_keys)
-        hashes, in_range = [], True
+        manifests = {}
         for shard, manifest in write_curation_scores(
             opened, iteration, shards, log_progress(context)
         ):
-            frame = opened.datasets.read(name, shard)
-            hashes.append(manifest.content_hash)
-            in_range &= manifest.facts["n_out_of_range"] == 0
-            pairs = frame.join(opened.datasets.read("augmented_set", shard), on="segment_id")
-            add_partition_metadata(
-                context,
-                shard,
-                {
-                    **manifest_metadata(opened, manifest),
-                    "mean_rating": manifest.facts["mean_rating"],
-                    "pairs_cut": manifest.facts["n_truncated"],
-                    "ratings": ratings_plot(frame["rating"], [], f"ratings by {rater}, {shard}"),
-                    "best": sample_table(
-                        pairs.sort("rating", descending=True), ["rating", "instruction", "output"]
-                    ),
-                    "worst": sample_table(
-                        pairs.sort("rating"), ["rating", "instruction", "output"]
-                    ),
-                },
-            )
+            manifests[shard] = manifest
+            metadata = _scores_metadata(opened, manifest, shard, f"ratings by {rater}, {shard}")
+            made = manifest_metadata(opened, manifest, context)
+            add_partition_metadata(context, shard, {**made, **metadata})
         return dg.MaterializeResult(
-            data_version=dg.DataVersion("-".join(value[:12] for value in hashes)),
-            check_results=[
-                dg.AssetCheckResult(passed=in_range, check_name="every_rating_in_range")
-            ],
+            data_version=shards_data_version(shards, manifests),
+            check_results=check_results(context, _scores_checks(opened, iteration, manifests)),
         )
 
     return curation_scores
+
+
+def _scores_metadata(
+    workspace: Workspace, manifest: Manifest, shard: str, title: str
+) -> dict[str, Any]:
+    scores = workspace.datasets.read(manifest.name, shard)
+    pairs = scores.join(workspace.datasets.read(AUGMENTED_SET, shard), on="segment_id")
+    columns = ["rating", "instruction", "output"]
+    return {
+        "mean_rating": manifest.facts["mean_rating"],
+        "pairs_cut": manifest.facts["n_truncated"],
+        "ratings": ratings_plot(scores["rating"], [], title),
+        "best": sample_table(pairs.sort("rating", descending=True), columns),
+        "worst": sample_table(pairs.sort("rating"), columns),
+    }
+
+
+def _scores_checks(
+    workspace: Workspace, iteration: int, manifests: Mapping[str, Manifest]
+) -> list[CheckOutcome]:
+    datasets = workspace.datasets
+    ratings = {shard: datasets.read(m.name, shard)["rating"] for shard, m in manifests.items()}
+    in_range = {
+        shard: check_ratings_in_range(
+            ratings[shard], datasets.manifest(AUGMENTED_SET, shard).rows or 0
+        )
+        for shard in manifests
+    }
+    return [
+        *shard_checks(workspace, manifests, ["segment_id"], SCORES_SCHEMA),
+        over_shards(in_range),
+        check_ratings_discriminate(pl.concat(ratings.values())),
+        check_rating_shift(
+            workspace,
+            iteration,
+            list(manifests.values()),
+            workspace.recipe.checks.max_rating_shift,
+        ),
+    ]
 
 
 def _curated_asset(iteration: int) -> dg.AssetsDefinition:
@@ -104,20 +150,14 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
         deps=[scores_name(iteration)],
-        check_specs=[
-            dg.AssetCheckSpec(
-                "not_empty",
-                asset=name,
-                blocking=True,
-                description="Some pairs were kept; otherwise training would repeat the seed model.",
-            )
-        ],
+        check_specs=check_specs(name, *DATASET_CHECKS, "not_empty", "no_contamination"),
         description=(
             f"A_k^({iteration}): the pairs that {model_name(iteration - 1)} rated highest, without "
             "duplicates, seeds and evaluation prompts (paper section 2.3)."
         ),
-        **asset_settings(f"iteration_{iteration}", "polars", "parquet"),
+        **asset_settings(f"iteration_{iteration}", "polars", "parquet", name=name),
     )
+    @retried
     def curated_set(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
@@ -126,36 +166,46 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
         manifest = write_curated_set(opened, iteration, shards)
         facts = manifest.facts
         frame = opened.datasets.read(name)
-        if facts["advice"]:
-            context.log.warning(facts["advice"])
         ratings = opened.datasets.scan_partitions(scores_name(iteration), shards)
+        lowest = facts["lowest_rating_kept"]
+        columns = ["rating", "instruction", "output", "url"]
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest),
+                **manifest_metadata(opened, manifest, context),
                 "rated": facts["n_rated"],
-                "lowest_rating_kept": facts["lowest_rating_kept"],
+                "lowest_rating_kept": lowest,
                 "dropped": counts_table(facts["dropped"]),
                 "ratings": ratings_plot(
                     ratings.select("rating").collect()["rating"],
-                    [facts["lowest_rating_kept"]] if frame.height else [],
+                    [lowest] if lowest is not None else [],
                     f"ratings of iteration {iteration}",
                 ),
-                "samples": sample_table(frame, ["rating", "instruction", "output", "url"]),
+                "instruction_lengths": length_plot(
+                    frame["instruction"].str.len_chars(), "instruction length (characters)"
+                ),
+                "output_lengths": length_plot(
+                    frame["output"].str.len_chars(), "output length (characters)"
+                ),
+                "samples": sample_table(frame, columns),
+                "just_kept": sample_table(frame.sort("rating", "pair_id"), columns),
             },
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=frame.height > 0,
-                    check_name="not_empty",
-                    metadata={"rows": frame.height, "advice": facts["advice"]},
-                )
-            ],
+            check_results=check_results(
+                context,
+                [
+                    *dataset_checks(opened, manifest, ["pair_id"], CURATED_SCHEMA),
+                    check_not_empty(frame.height, "pairs kept", facts["advice"]),
+                    check_no_contamination(opened, manifest),
+                ],
+            ),
         )
 
     return curated_set
 
 
-def _model_asset(iteration: int) -> dg.AssetsDefinition:
+def _model_asset(
+    iteration: int, freshness: dg.FreshnessPolicy | None = None
+) -> dg.AssetsDefinition:
     name = model_name(iteration)
     deps: list[dg.AssetsDefinition | str] = [seed_pairs]
     if iteration:
@@ -170,9 +220,12 @@ def _model_asset(iteration: int) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
         deps=deps,
+        check_specs=check_specs(name, *MODEL_CHECKS),
+        freshness_policy=freshness,
         description=what,
-        **asset_settings(f"iteration_{iteration}", "huggingface", "pytorch", gpu=True),
+        **asset_settings(f"iteration_{iteration}", "huggingface", "pytorch", name=name, gpu=True),
     )
+    @retried
     def model(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
@@ -181,9 +234,10 @@ def _model_asset(iteration: int) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest),
+                **manifest_metadata(opened, manifest, context),
                 **training_metadata(manifest.facts, f"M_{iteration}"),
             },
+            check_results=check_results(context, model_checks(opened, manifest)),
         )
 
     return model

@@ -2,28 +2,40 @@
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from humpback_pipeline.assets.links import inputs_table
 from humpback_pipeline.evaluation.plots import lengths_histogram, loss_curve, ratings_histogram
 from humpback_pipeline.evaluation.tables import render_markdown_table
+from humpback_pipeline.lineage.links import artefact_url
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.storage import Manifest
 
 
-def manifest_metadata(workspace: Workspace, manifest: Manifest) -> dict[str, dg.MetadataValue]:
-    """Metadata of one version of a dataset or model."""
+def manifest_metadata(
+    workspace: Workspace, manifest: Manifest, context: dg.AssetExecutionContext | None = None
+) -> dict[str, dg.MetadataValue]:
+    """Metadata of one version of a dataset or model.
+
+    With `context`, also whether this run made it or found that nothing had changed.
+    """
     folder = workspace.home / f"{manifest.kind}s" / manifest.key / manifest.version
     metadata: dict[str, dg.MetadataValue] = {
+        "lineage": dg.MetadataValue.url(artefact_url(manifest)),
+        "made_from": dg.MetadataValue.md(inputs_table(workspace, manifest)),
+        "everything_behind_it": dg.MetadataValue.md(provenance_table(manifest)),
         "path": dg.MetadataValue.path(str(folder)),
         "version": dg.MetadataValue.text(manifest.version),
         "content_hash": dg.MetadataValue.text(manifest.content_hash),
         "recipe": dg.MetadataValue.text(f"{manifest.recipe_name} ({manifest.recipe_hash})"),
-        "made_from": dg.MetadataValue.md(provenance_table(manifest)),
         "provenance": dg.MetadataValue.json(manifest.provenance.model_dump()),
     }
+    if context is not None:
+        metadata["made"] = dg.MetadataValue.text(made(context, manifest))
     if manifest.rows is not None:
         metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows)
     if manifest.columns:
@@ -32,6 +44,17 @@ def manifest_metadata(workspace: Workspace, manifest: Manifest) -> dict[str, dg.
             dg.TableSchema(columns=columns)
         )
     return metadata
+
+
+def made(context: dg.AssetExecutionContext, manifest: Manifest) -> str:
+    """`in this run`, or since when the artefact has been as it is."""
+    created = datetime.fromisoformat(manifest.created)
+    record = context.instance.get_run_record_by_id(context.run_id)
+    if record is not None and record.start_time is not None:
+        if created.timestamp() >= record.start_time:
+            return "in this run"
+        return f"unchanged since {created:%Y-%m-%d %H:%M} UTC: nothing that shapes it has changed"
+    return f"{created:%Y-%m-%d %H:%M} UTC"
 
 
 def provenance_table(manifest: Manifest) -> str:
@@ -51,11 +74,15 @@ def sample_table(frame: pl.DataFrame, columns: list[str], n_rows: int = 5) -> dg
     return dg.MetadataValue.md(render_markdown_table(frame.select(columns).head(n_rows)))
 
 
-def counts_table(counts: Mapping[str, Any], header: str = "reason") -> dg.MetadataValue:
-    """Markdown table of counts, largest first."""
+def counts_table(
+    counts: Mapping[str, Any], header: str = "reason", *, largest_first: bool = True
+) -> dg.MetadataValue:
+    """Markdown table of counts, largest first or in the order of their names."""
     if not counts:
         return dg.MetadataValue.md("None.")
-    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rows = sorted(counts.items())
+    if largest_first:
+        rows.sort(key=lambda item: -item[1])
     frame = pl.DataFrame({header: [k for k, _ in rows], "n": [v for _, v in rows]})
     return dg.MetadataValue.md(render_markdown_table(frame))
 

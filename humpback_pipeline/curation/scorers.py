@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from humpback_pipeline.chat import RATING_PREFIX, Prompts
 from humpback_pipeline.curation.records import RATINGS, Pair, Rating
 from humpback_pipeline.generation import GenerationRequest, Ledger, TextGenerator, choose_all
-from humpback_pipeline.progress import OnProgress
+from humpback_pipeline.progress import OnProgress, one_line
 
 DIGITS = ("1", "2", "3", "4", "5")
 
@@ -63,6 +63,9 @@ def expected_scorer(
         stage="rating",
         unit="pairs",
         on_progress=on_progress,
+        describe=lambda request, answer: (
+            f"{expected_rating(answer.probabilities):.2f} for {one_line(request.cuttable[0])}"
+        ),
     )
     return [
         Rating(

@@ -10,7 +10,7 @@ import polars as pl
 
 from humpback_pipeline.chat import JUDGE_PREFIX, Prompts
 from humpback_pipeline.generation import GenerationRequest, Ledger, TextGenerator, choose_all
-from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.progress import OnProgress, ignore_progress, one_line
 
 CHOICES = ("1", "2")
 
@@ -66,6 +66,9 @@ def judge_pairs(
         stage=stage,
         unit="comparisons",
         on_progress=on_progress,
+        describe=lambda request, answer: (
+            f"{answer.probabilities[0]:.0%} for the first answer to {one_line(request.cuttable[0])}"
+        ),
     )
     preferences = []
     for (prompt_id, *_), shown_first, shown_second in zip(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from humpback_pipeline.generation.engine import (
@@ -11,8 +11,8 @@ from humpback_pipeline.generation.engine import (
     GenerationRequest,
     TextGenerator,
 )
-from humpback_pipeline.generation.ledger import Ledger, answer_with_ledger, ledger_key
-from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.generation.ledger import Answer, Ledger, answer_with_ledger, ledger_key
+from humpback_pipeline.progress import OnProgress, ignore_progress, one_line
 from humpback_pipeline.recipe import SamplingRecipe
 
 
@@ -26,8 +26,12 @@ def generate_all(
     stage: str = "generating",
     unit: str = "answers",
     on_progress: OnProgress = ignore_progress,
+    describe: Callable[[GenerationRequest, Generation], str] | None = None,
 ) -> list[Generation]:
-    """One answer to each request, in their order; saved in `ledger` after each chunk."""
+    """One answer to each request, in their order; saved in `ledger` after each chunk.
+
+    Each progress line ends with the last answer in the words of `describe`, or its first ones.
+    """
     facts = sampling.model_dump()
 
     def answer(chunk: list[GenerationRequest]) -> list[dict[str, object]]:
@@ -43,6 +47,7 @@ def generate_all(
         stage=stage,
         unit=unit,
         on_progress=on_progress,
+        describe=lambda request, answer: (describe or _opening)(request, Generation(**answer)),
     )
     return [
         replace(Generation(**answer), request_id=request.request_id)
@@ -60,8 +65,12 @@ def choose_all(
     stage: str = "choosing",
     unit: str = "prompts",
     on_progress: OnProgress = ignore_progress,
+    describe: Callable[[GenerationRequest, ChoiceProbabilities], str] | None = None,
 ) -> list[ChoiceProbabilities]:
-    """Choice probabilities for each request, in their order; saved after each chunk."""
+    """Choice probabilities for each request, in their order; saved after each chunk.
+
+    Each progress line ends with the last answer in the words of `describe`, if it is given.
+    """
 
     def answer(chunk: list[GenerationRequest]) -> list[dict[str, object]]:
         return [asdict(chosen) for chosen in generator.choose(chunk, choices)]
@@ -76,16 +85,21 @@ def choose_all(
         stage=stage,
         unit=unit,
         on_progress=on_progress,
+        describe=lambda request, answer: (
+            describe(request, _chosen(request, answer)) if describe else ""
+        ),
     )
-    return [
-        ChoiceProbabilities(
-            request.request_id,
-            tuple(answer["probabilities"]),
-            answer["mass"],
-            answer["prompt_cut"],
-        )
-        for request, answer in zip(requests, answers, strict=True)
-    ]
+    return [_chosen(request, answer) for request, answer in zip(requests, answers, strict=True)]
+
+
+def _opening(request: GenerationRequest, answer: Generation) -> str:
+    return one_line(answer.text)
+
+
+def _chosen(request: GenerationRequest, answer: Answer) -> ChoiceProbabilities:
+    return ChoiceProbabilities(
+        request.request_id, tuple(answer["probabilities"]), answer["mass"], answer["prompt_cut"]
+    )
 
 
 def _key(

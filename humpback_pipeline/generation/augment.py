@@ -12,7 +12,7 @@ from humpback_pipeline.chat import Prompts
 from humpback_pipeline.generation.answering import generate_all
 from humpback_pipeline.generation.engine import Generation, GenerationRequest, TextGenerator
 from humpback_pipeline.generation.ledger import Ledger
-from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.progress import OnProgress, ignore_progress, one_line
 from humpback_pipeline.recipe import SamplingRecipe
 
 AUGMENTED_COLUMNS = {
@@ -73,6 +73,7 @@ def generate_instructions(
         stage="writing instructions",
         unit="segments",
         on_progress=on_progress,
+        describe=lambda _, answer: one_line(clean_instruction(answer.text)),
     )
     rows, dropped = [], []
     for text, answer in zip(texts, answers, strict=True):

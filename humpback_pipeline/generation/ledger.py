@@ -105,20 +105,23 @@ def answer_with_ledger(
     stage: str,
     unit: str,
     on_progress: OnProgress = ignore_progress,
+    describe: Callable[[Record, Answer], str] | None = None,
 ) -> list[Answer]:
     """Answers to `records`, in their order; those already in the ledger are not asked again.
 
     `keys` holds one `ledger_key` a record; records of equal key are answered once. Each chunk is on
-    disk before the next begins. Once all are answered, the ledger forgets other keys. Raises
-    LedgerBusyError.
+    disk before the next begins. Once all are answered, the ledger forgets other keys. `describe`
+    makes the last record and its answer a few words for the progress line. Raises LedgerBusyError.
     """
+    describe = describe or _say_nothing
     if ledger is None:
-        return _answer(records, keys, answer_chunk, {}, None, chunk_size, stage, unit, on_progress)
+        meter = ProgressMeter(stage, len(set(keys)), unit, on_progress)
+        return _answer(records, keys, answer_chunk, {}, None, chunk_size, meter, describe)
     with ledger.locked():
         known = ledger.read()
-        answers = _answer(
-            records, keys, answer_chunk, known, ledger, chunk_size, stage, unit, on_progress
-        )
+        n_missing = len(set(keys) - known.keys())
+        meter = ProgressMeter(stage, n_missing, unit, on_progress)
+        answers = _answer(records, keys, answer_chunk, known, ledger, chunk_size, meter, describe)
         ledger.keep_only(set(keys))
     return answers
 
@@ -130,15 +133,13 @@ def _answer(
     known: dict[str, Answer],
     ledger: Ledger | None,
     chunk_size: int,
-    stage: str,
-    unit: str,
-    on_progress: OnProgress,
+    meter: ProgressMeter,
+    describe: Callable[[Record, Answer], str],
 ) -> list[Answer]:
     missing = {key: record for key, record in zip(keys, records, strict=True) if key not in known}
     todo = list(missing.items())
     n_known = len(set(keys)) - len(todo)
-    detail = f"{n_known:,} more were in the ledger" if n_known else ""
-    meter = ProgressMeter(stage, len(todo), unit, on_progress)
+    reused = f"{n_known:,} more were in the ledger" if n_known else ""
     for start in range(0, len(todo), chunk_size):
         chunk = todo[start : start + chunk_size]
         answered = answer_chunk([record for _, record in chunk])
@@ -146,5 +147,11 @@ def _answer(
         if ledger is not None:
             ledger.append(fresh)
         known.update(fresh)
-        meter.advance(len(chunk), detail)
+        key, record = chunk[-1]
+        sample = describe(record, fresh[key])
+        meter.advance(len(chunk), " · ".join(text for text in (reused, sample) if text))
     return [known[key] for key in keys]
+
+
+def _say_nothing(record: object, answer: Answer) -> str:
+    return ""

@@ -11,7 +11,7 @@ from humpback_pipeline.chat import Prompts
 from humpback_pipeline.generation.answering import generate_all
 from humpback_pipeline.generation.engine import GenerationRequest, TextGenerator
 from humpback_pipeline.generation.ledger import Ledger
-from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.progress import OnProgress, ignore_progress, one_line
 from humpback_pipeline.recipe import SamplingRecipe
 
 RESPONSE_COLUMNS = {
@@ -78,6 +78,9 @@ def generate_responses(
         stage=f"responses of {name}",
         unit="prompts",
         on_progress=on_progress,
+        describe=lambda request, answer: (
+            f"{one_line(request.cuttable[0], 40)} → {one_line(answer.text, 40)}"
+        ),
     )
     rows = [
         (

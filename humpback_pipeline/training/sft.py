@@ -119,15 +119,20 @@ class _Run:
         from transformers import TrainerCallback
 
         every = max(MIN_STEPS_BETWEEN_MEASUREMENTS, -(-self.schedule.steps // MEASUREMENTS))
-        meter = ProgressMeter(self.stage, self.schedule.steps, "steps", self.on_progress)
         run = self
 
         class RunListener(TrainerCallback):
+            def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                # Counted from here: loading and the first measurement are no part of the rate.
+                self.meter = ProgressMeter(run.stage, run.schedule.steps, "steps", run.on_progress)
+
             def on_log(
                 self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
             ) -> None:
                 if "loss" in logs:
-                    meter.advance(detail=f"loss {float(logs['loss']):.3f}")
+                    curve = run.held_out_curve
+                    held_out = f", held out {curve[-1][1]:.3f}" if curve else ""
+                    self.meter.advance(detail=f"loss {float(logs['loss']):.3f}{held_out}")
 
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
                 done = state.global_step

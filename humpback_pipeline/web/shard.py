@@ -41,7 +41,7 @@ class ShardReport:
     n_records: WARC records; n_documents: HTML pages among them; document_drops: reason → records
     and pages that gave nothing; n_candidates: header subtrees considered; segment_drops: reason →
     subtrees dropped; n_segments: subtrees kept; languages: language → pages; partial: what was lost
-    of a damaged file; elapsed_s: seconds of wall time.
+    of a damaged file; elapsed_s: seconds of wall time; last_header: of the last segment kept.
     """
 
     warc_file: str
@@ -57,6 +57,7 @@ class ShardReport:
     languages: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
     elapsed_s: float = 0.0
+    last_header: str = ""
 
     @property
     def top_hosts(self) -> dict[str, int]:
@@ -121,10 +122,15 @@ class _Work:
     def segments(self) -> Iterator[Segment]:
         started = last_told = time.monotonic()
         page_drops: Counter[str] = Counter()
+        seen: set[str] = set()
         with self.reader:
             for document in self.reader:
                 self.report.n_documents += 1
                 try:
+                    # A record that stands twice in a file would give every segment twice.
+                    if document.document_id in seen:
+                        raise _PageDropError("duplicate_record")
+                    seen.add(document.document_id)
                     candidates = self._candidates(document)
                 except _PageDropError as drop:
                     page_drops[drop.reason] += 1
@@ -176,6 +182,7 @@ class _Work:
             reason = candidate.drop_reason or drop_reason(segment, self.thresholds)
             if reason is None:
                 self.report.n_segments += 1
+                self.report.last_header = segment.header
                 self.report.hosts[urlsplit(segment.url).hostname or ""] += 1
                 yield segment
                 continue

@@ -10,7 +10,9 @@ import time
 import dagster as dg
 import pytest
 
+from humpback_pipeline.assets.checks import CHECKS
 from humpback_pipeline.definitions import defs
+from humpback_pipeline.stages.code_versions import code_version
 
 GRAPH = {
     "seed_pairs": {"seed_data"},
@@ -92,6 +94,20 @@ def test_every_asset_has_group_owner_kind_and_a_description_that_explains(
         assert node.owners, name
         assert node.kinds, name
         assert len(node.description or "") > 60, name
+
+
+def test_every_asset_says_which_version_of_its_code_made_it(graph: dg.AssetGraph) -> None:
+    for name, key in materializable(graph).items():
+        assert graph.get(key).code_version == code_version(name), name
+
+
+def test_everything_that_is_made_is_checked_in_its_own_step(graph: dg.AssetGraph) -> None:
+    checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
+    assert materializable(graph).keys() - {"report"} <= checked
+    own = [key for key in graph.asset_check_keys if key.name in CHECKS]
+    assert len(own) > 50
+    for key in own:
+        assert graph.get_execution_set_asset_and_check_keys(key) >= {key.asset_key, key}
 
 
 def test_jobs_cover_everything_and_each_iteration() -> None:

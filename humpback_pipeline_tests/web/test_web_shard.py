@@ -159,3 +159,9 @@ def test_segment_shard_refuses_at_once(tmp_path: Path, shard) -> None:
         segment_shard(path)
     with pytest.raises(ValueError, match="extractor"):
         segment_shard(shard(warcinfo()), extractor="x")
+
+
+def test_record_that_stands_twice_in_a_file_is_read_once_and_counted(shard) -> None:
+    stream = segment_shard(shard(warcinfo(), common_crawl(GOOD, 1), common_crawl(GOOD, 1)))
+    assert [segment.header for segment in stream] == ["Tides"]
+    assert stream.report.document_drops["duplicate_record"] == 1

@@ -1,0 +1,58 @@
+"""Checks of finished artefacts: plain functions from manifests and files to verdicts with numbers.
+
+Dagster shows them as asset checks; a notebook calls them just as well. Which of them stop what
+comes after is decided in `assets/checks.py`.
+"""
+
+from humpback_pipeline.stages.checks.corpus import (
+    check_sample_reached,
+    check_shard_read_whole,
+    check_yield,
+)
+from humpback_pipeline.stages.checks.datasets import check_row_change, check_schema_and_ids
+from humpback_pipeline.stages.checks.evaluation import (
+    check_every_prompt_judged,
+    check_position_bias,
+    check_responses_cut,
+    check_responses_not_empty,
+)
+from humpback_pipeline.stages.checks.loading import check_loads_and_generates
+from humpback_pipeline.stages.checks.losses import check_loss_fell, check_loss_is_sane
+from humpback_pipeline.stages.checks.outcome import CheckOutcome, over_shards
+from humpback_pipeline.stages.checks.pairs import (
+    check_augmented_not_empty,
+    check_dropped_share,
+    check_no_contamination,
+    check_not_empty,
+    check_seed_rows,
+)
+from humpback_pipeline.stages.checks.ratings import (
+    check_rating_shift,
+    check_ratings_discriminate,
+    check_ratings_in_range,
+)
+
+__all__ = [
+    "CheckOutcome",
+    "check_augmented_not_empty",
+    "check_dropped_share",
+    "check_every_prompt_judged",
+    "check_loads_and_generates",
+    "check_loss_fell",
+    "check_loss_is_sane",
+    "check_no_contamination",
+    "check_not_empty",
+    "check_position_bias",
+    "check_rating_shift",
+    "check_ratings_discriminate",
+    "check_ratings_in_range",
+    "check_responses_cut",
+    "check_responses_not_empty",
+    "check_row_change",
+    "check_sample_reached",
+    "check_schema_and_ids",
+    "check_seed_rows",
+    "check_shard_read_whole",
+    "check_yield",
+    "over_shards",
+]
