@@ -5,31 +5,41 @@ from __future__ import annotations
 import dagster as dg
 
 from humpback_pipeline.assets.augmentation import AUGMENTATION_ASSETS
+from humpback_pipeline.assets.common import freshness_policy
 from humpback_pipeline.assets.corpus import CORPUS_ASSETS
 from humpback_pipeline.assets.evaluation import build_evaluation
 from humpback_pipeline.assets.iteration import build_iteration
 from humpback_pipeline.assets.seed import SEED_ASSETS
+from humpback_pipeline.automation.alerts import build_alert_sensors
 from humpback_pipeline.automation.executor import build_executor
 from humpback_pipeline.automation.jobs import build_jobs
+from humpback_pipeline.automation.publishing import publish_version
+from humpback_pipeline.automation.schedules import build_schedules
 from humpback_pipeline.automation.sensors import build_sensors
 from humpback_pipeline.recipe import load_recipe
-from humpback_pipeline.resources import WorkspaceResource
+from humpback_pipeline.resources import build_workspace
 
 # The recipe decides the shape of the graph (how many iterations); a faulty one stops the location
 # from loading, with an error that names its file, line and field.
 recipe = load_recipe()
 iterations = recipe.curation.iterations
+freshness = freshness_policy(recipe.automation)
 
 defs = dg.Definitions(
     assets=[
         *SEED_ASSETS,
         *CORPUS_ASSETS,
         *AUGMENTATION_ASSETS,
-        *(asset for t in range(iterations + 1) for asset in build_iteration(t)),
-        *build_evaluation(iterations),
+        *(
+            asset
+            for t in range(iterations + 1)
+            for asset in build_iteration(t, freshness if t == iterations else None)
+        ),
+        *build_evaluation(iterations, freshness),
     ],
-    jobs=build_jobs(iterations),
-    sensors=build_sensors(recipe),
-    resources={"workspace": WorkspaceResource()},
-    executor=build_executor(),
+    jobs=[*build_jobs(iterations), publish_version],
+    sensors=[*build_sensors(recipe), *build_alert_sensors(recipe)],
+    schedules=build_schedules(recipe),
+    resources={"workspace": build_workspace(recipe)},
+    executor=build_executor(recipe),
 )

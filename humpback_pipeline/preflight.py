@@ -32,6 +32,7 @@ def check_before_work(workspace: Workspace) -> Iterator[str]:
         _check_endpoint,
         _check_base_model,
         _check_judge,
+        _check_alerts,
     ]
     for check in checks:
         yield check(workspace)
@@ -88,3 +89,9 @@ def _check_base_model(workspace: Workspace) -> str:
 
 def _check_judge(workspace: Workspace) -> str:
     return f"judge: {workspace.judge.identity}"
+
+
+def _check_alerts(workspace: Workspace) -> str:
+    from humpback_pipeline.alerts import check_alert_channels
+
+    return check_alert_channels(workspace.recipe)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from humpback_pipeline.chat import Message
 from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe, VllmRecipe
+
+if TYPE_CHECKING:
+    from humpback_pipeline.generation.devices import EngineSlot
 
 
 class GenerationError(RuntimeError):
@@ -140,13 +143,18 @@ def notebook_settings() -> GenerationRecipe:
 
 
 def open_generator(
-    model: Path | str, settings: GenerationRecipe, *, cache_dir: Path | None = None
+    model: Path | str,
+    settings: GenerationRecipe,
+    *,
+    cache_dir: Path | None = None,
+    devices: EngineSlot | None = None,
 ) -> TextGenerator:
     """Start the engine that `settings` name on `model`.
 
     `model`: a directory (full model or adapter), or whatever a recipe's base_model accepts; for an
-    endpoint also the name it serves a model under. Raises GenerationError, EndpointError or
-    BaseModelError, each before anything expensive where that can be known.
+    endpoint also the name it serves a model under. `devices`: where it runs; beside other slots
+    always in a process of its own. Raises GenerationError, EndpointError or BaseModelError, each
+    before anything expensive where that can be known.
     """
     if settings.engine == "endpoint":
         from humpback_pipeline.generation.endpoint_engine import EndpointGenerator
@@ -154,12 +162,16 @@ def open_generator(
         return EndpointGenerator(model, settings, cache_dir=cache_dir)
     folder = model_directory(model, cache_dir)
     if settings.engine == "transformers":
+        if devices is not None and not devices.alone:
+            from humpback_pipeline.generation.transformers_process import TransformersProcess
+
+            return TransformersProcess(folder, settings, cache_dir=cache_dir, devices=devices)
         from humpback_pipeline.generation.transformers_engine import TransformersGenerator
 
         return TransformersGenerator(folder, settings, cache_dir=cache_dir)
     from humpback_pipeline.generation.vllm_engine import VllmGenerator
 
-    return VllmGenerator(folder, settings, cache_dir=cache_dir)
+    return VllmGenerator(folder, settings, cache_dir=cache_dir, devices=devices)
 
 
 def model_directory(model: Path | str, cache_dir: Path | None) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import inspect
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +42,6 @@ class TransformersGenerator(ClosesOnExit):
         self.name = f"transformers:{folder.name}"
         self.model_hash = served_hash(folder, cache_dir)
         self._seed = settings.seed
-        self._n_calls = 0
         self._tokenizer = load_tokenizer(folder)
         self._model: Any = load_causal_lm(servable_directory(folder, cache_dir))
         window = getattr(self._model.config, "max_position_embeddings", None)
@@ -69,7 +70,7 @@ class TransformersGenerator(ClosesOnExit):
         """See TextGenerator."""
         prompts = [self._fitter.fit(request, sampling.max_new_tokens) for request in requests]
         answers: dict[int, Generation] = {}
-        with self._seeded():
+        with self._seeded(requests):
             for indices in self._batches(prompts, sampling.max_new_tokens):
                 batch = [prompts[i] for i in indices]
                 for i, (ids, logprobs, ended) in zip(
@@ -189,13 +190,17 @@ class TransformersGenerator(ClosesOnExit):
             yield batch
 
     @contextmanager
-    def _seeded(self) -> Iterator[None]:
-        """Seed each call from the recipe's seed, and leave the process's own generator alone."""
+    def _seeded(self, requests: Sequence[GenerationRequest]) -> Iterator[None]:
+        """Seed a call from the recipe's seed and what is asked, and leave the process's own alone.
+
+        So the answers do not depend on what was asked before, or on another engine.
+        """
         import torch
 
+        asked = json.dumps([self._seed, *(request.request_id for request in requests)])
+        digest = hashlib.sha256(asked.encode()).digest()
         with torch.random.fork_rng():
-            torch.manual_seed(self._seed + self._n_calls)
-            self._n_calls += 1
+            torch.manual_seed(int.from_bytes(digest[:7], "big"))
             yield
 
 

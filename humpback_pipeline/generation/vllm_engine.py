@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
@@ -17,16 +18,24 @@ from humpback_pipeline.generation.probabilities import normalise_choices
 from humpback_pipeline.generation.vllm_core import VllmCore, VllmModel
 from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
 
+if TYPE_CHECKING:
+    from humpback_pipeline.generation.devices import EngineSlot
+
 
 class VllmGenerator(ClosesOnExit):
     """A TextGenerator on vLLM. `folder` is a full model or an adapter.
 
-    With `generation.vllm.own_process` the engine is a child process that ends with `close`, and
-    with this process. Raises GenerationError or BaseModelError.
+    With `generation.vllm.own_process`, and beside other slots, the engine is a child process that
+    ends with `close`, and with this process. Raises GenerationError or BaseModelError.
     """
 
     def __init__(
-        self, folder: Path, settings: GenerationRecipe, *, cache_dir: Path | None = None
+        self,
+        folder: Path,
+        settings: GenerationRecipe,
+        *,
+        cache_dir: Path | None = None,
+        devices: EngineSlot | None = None,
     ) -> None:
         from humpback_pipeline.models import load_tokenizer
 
@@ -36,10 +45,10 @@ class VllmGenerator(ClosesOnExit):
         self._seed = settings.seed
         model = _vllm_model(folder, vllm.adapters, cache_dir)
         self._fitter = PromptFitter(load_tokenizer(folder), vllm.max_model_tokens)
-        if vllm.own_process:
+        if vllm.own_process or (devices is not None and not devices.alone):
             from humpback_pipeline.generation.vllm_process import VllmProcess
 
-            self._core: VllmCore | VllmProcess = VllmProcess(model, vllm, settings.seed)
+            self._core: VllmCore | VllmProcess = VllmProcess(model, vllm, settings.seed, devices)
         else:
             self._core = VllmCore(model, vllm, settings.seed)
 

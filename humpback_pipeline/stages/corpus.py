@@ -11,7 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from humpback_pipeline.progress import OnProgress, Progress, ProgressMeter, ignore_progress
+from humpback_pipeline.progress import (
+    OnProgress,
+    Progress,
+    ProgressMeter,
+    ignore_progress,
+    one_line,
+)
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, NotMaterializedError, Provenance
 from humpback_pipeline.web import (
@@ -62,7 +68,9 @@ def write_segments(
         return unchanged
 
     def tell(report: ShardReport) -> None:
-        detail = f"{report.n_segments} segments"
+        detail = f"{report.n_segments:,} segments"
+        if report.last_header:
+            detail += f", last: {one_line(report.last_header)}"
         on_progress(
             Progress(
                 f"segments of {shard}", report.n_documents, None, "pages", report.elapsed_s, detail

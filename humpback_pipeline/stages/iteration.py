@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,9 +11,14 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.augmentation import AUGMENTED_SET
 from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.seed import SEED_PAIRS
+from humpback_pipeline.stages.sharded import write_shards
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace, file_source
 from humpback_pipeline.storage import Manifest, Origin
+
+if TYPE_CHECKING:
+    from humpback_pipeline.curation import Rating
+    from humpback_pipeline.generation import TextGenerator
 
 SCORES_SCHEMA = {
     "segment_id": pl.String,
@@ -73,7 +79,7 @@ def write_curation_scores(
     shards: Sequence[str],
     on_progress: OnProgress = ignore_progress,
 ) -> Iterator[tuple[str, Manifest]]:
-    """Rate each shard's augmented set with M_{t-1}; one engine serves all shards.
+    """Rate each shard's augmented set with M_{t-1}, on as many engines as there are free GPUs.
 
     Columns: `SCORES_SCHEMA`. Ratings go to a ledger as they come, so a killed run resumes.
     """
@@ -81,59 +87,55 @@ def write_curation_scores(
 
     name = scores_name(iteration)
     rater = model_name(iteration - 1)
-    scorer = workspace.recipe.curation.scorer
     origins = {shard: _scores_origin(workspace, iteration, shard) for shard in shards}
-    pending = []
-    for shard, origin in origins.items():
-        if unchanged := workspace.unchanged_dataset(origin, shard):
-            yield shard, unchanged
-        else:
-            pending.append(shard)
-    if not pending:
-        return
-    with workspace.open_generator(workspace.models.path(rater)) as generator:
-        for shard in pending:
-            pairs = workspace.datasets.read(AUGMENTED_SET, shard)
-            truncated_before = generator.n_truncated
-            ratings = rate_pairs(
-                [
-                    Pair(row["instruction"], row["output"], pair_id=row["segment_id"])
-                    for row in pairs.iter_rows(named=True)
-                ],
-                generator,
-                scorer=scorer,
-                prompts=workspace.prompts,
-                ledger=workspace.ledger(name, shard),
-                chunk_size=workspace.recipe.generation.chunk_size,
-                on_progress=on_progress,
-            )
-            columns = {
-                f"p{digit}": [r.probabilities[digit - 1] for r in ratings] for digit in range(1, 6)
-            }
-            frame = pl.DataFrame(
-                {
-                    "segment_id": pairs["segment_id"],
-                    "rating": [rating.rating for rating in ratings],
-                    **columns,
-                    "rationale": [rating.rationale for rating in ratings],
-                    "scorer": [rating.scorer for rating in ratings],
-                },
-                schema=SCORES_SCHEMA,
-            )
-            manifest = workspace.write_dataset(
-                origins[shard],
-                frame,
-                SCORES_SCHEMA,
-                partition=shard,
-                facts={
-                    "rater": rater,
-                    "mean_rating": frame["rating"].mean(),
-                    "n_out_of_range": frame.height
-                    - frame.filter(pl.col("rating").is_between(1.0, 5.0)).height,
-                    "n_truncated": generator.n_truncated - truncated_before,
-                },
-            )
-            yield shard, manifest
+
+    def write_shard(
+        generator: TextGenerator, shard: str, on_progress: OnProgress = ignore_progress
+    ) -> Manifest:
+        pairs = workspace.datasets.read(AUGMENTED_SET, shard)
+        truncated_before = generator.n_truncated
+        ratings = rate_pairs(
+            [
+                Pair(row["instruction"], row["output"], pair_id=row["segment_id"])
+                for row in pairs.iter_rows(named=True)
+            ],
+            generator,
+            scorer=workspace.recipe.curation.scorer,
+            prompts=workspace.prompts,
+            ledger=workspace.ledger(name, shard),
+            chunk_size=workspace.recipe.generation.chunk_size,
+            on_progress=on_progress,
+        )
+        frame = _scores_frame(pairs, ratings)
+        in_range = frame.filter(pl.col("rating").is_between(1.0, 5.0))
+        return workspace.write_dataset(
+            origins[shard],
+            frame,
+            SCORES_SCHEMA,
+            partition=shard,
+            facts={
+                "rater": rater,
+                "mean_rating": frame["rating"].mean(),
+                "n_out_of_range": frame.height - in_range.height,
+                "n_truncated": generator.n_truncated - truncated_before,
+            },
+        )
+
+    yield from write_shards(workspace, rater, origins, write_shard, on_progress)
+
+
+def _scores_frame(pairs: pl.DataFrame, ratings: Sequence[Rating]) -> pl.DataFrame:
+    columns = {f"p{digit}": [r.probabilities[digit - 1] for r in ratings] for digit in range(1, 6)}
+    return pl.DataFrame(
+        {
+            "segment_id": pairs["segment_id"],
+            "rating": [rating.rating for rating in ratings],
+            **columns,
+            "rationale": [rating.rationale for rating in ratings],
+            "scorer": [rating.scorer for rating in ratings],
+        },
+        schema=SCORES_SCHEMA,
+    )
 
 
 def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:

@@ -55,7 +55,7 @@ def write_responses(
     if unchanged := workspace.unchanged_dataset(origin):
         return unchanged
     prompts = read_evaluation_prompts(evaluation.prompts)[: evaluation.max_prompts]
-    with workspace.open_generator(workspace.models.path(model)) as generator:
+    with workspace.generator(workspace.models.path(model)) as generator:
         frame = generate_responses(
             prompts,
             generator,
@@ -95,7 +95,7 @@ def write_win_rates(workspace: Workspace, on_progress: OnProgress = ignore_progr
     if unchanged := workspace.unchanged_dataset(origin):
         return unchanged
     frames, rates = [], []
-    with workspace.open_generator(judge.path) as generator:
+    with workspace.generator(judge.path) as generator:
         for iteration in iterations:
             model = model_name(iteration)
             responses = workspace.datasets.read(responses_name(iteration))

@@ -51,7 +51,7 @@ def write_selection_quality(
     labels = [pair.label for pair in labelled]
     frames, quality = [], []
     for rater in raters:
-        with workspace.open_generator(workspace.models.path(rater)) as generator:
+        with workspace.generator(workspace.models.path(rater)) as generator:
             ratings = rate_pairs(
                 [Pair(pair.instruction, pair.output, pair_id=pair.pair_id) for pair in labelled],
                 generator,

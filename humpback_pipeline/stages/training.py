@@ -30,6 +30,7 @@ def train_and_save(
     The held-out loss is taken on the seeds' dev split, before and after. Raises what training
     raises; then nothing named `name` has changed.
     """
+    from humpback_pipeline.generation import lease_devices
     from humpback_pipeline.models import load_tokenizer
     from humpback_pipeline.training import build_examples, train_model
 
@@ -60,13 +61,17 @@ def train_and_save(
         for pairs in (train, held_out)
     )
     workspace.save_recipe()
-    with workspace.models.new(
-        name,
-        inputs=origin.inputs,
-        sources=origin.sources,
-        fingerprint=origin.fingerprint,
-        rows=len(examples.examples),
-    ) as model:
+    with (
+        lease_devices(1) as (slot,),
+        slot.in_this_process(),
+        workspace.models.new(
+            name,
+            inputs=origin.inputs,
+            sources=origin.sources,
+            fingerprint=origin.fingerprint,
+            rows=len(examples.examples),
+        ) as model,
+    ):
         result = train_model(
             base.path,
             examples.examples,

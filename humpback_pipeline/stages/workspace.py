@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from humpback_pipeline.storage.versions import read_manifest
 from humpback_pipeline.web.shards import list_shards
 
 if TYPE_CHECKING:
-    from humpback_pipeline.generation import Ledger, TextGenerator
+    from humpback_pipeline.generation import EngineSlot, Ledger, TextGenerator
     from humpback_pipeline.models import BaseModel
     from humpback_pipeline.seeds import SeedPairs
 
@@ -112,11 +113,27 @@ class Workspace:
             return self.base_model
         return resolve_base_model(recipe.evaluation.judge, self.cache_dir, recipe.trust_remote_code)
 
-    def open_generator(self, model: Path) -> TextGenerator:
+    def open_generator(self, model: Path, devices: EngineSlot | None = None) -> TextGenerator:
         """Start the recipe's engine on a model directory; use it in a `with` block."""
         from humpback_pipeline.generation import open_generator
 
-        return open_generator(model, self.recipe.generation, cache_dir=self.cache_dir)
+        settings = self.recipe.generation
+        return open_generator(model, settings, cache_dir=self.cache_dir, devices=devices)
+
+    @contextmanager
+    def generator(self, model: Path) -> Iterator[TextGenerator]:
+        """One engine on devices that nothing else of ours uses meanwhile; waits for them."""
+        from humpback_pipeline.generation import lease_devices
+
+        settings = self.recipe.generation
+        if settings.engine == "endpoint":
+            with self.open_generator(model) as generator:
+                yield generator
+            return
+        group = settings.vllm.tensor_parallel_size if settings.engine == "vllm" else 1
+        with lease_devices(1, group) as (slot,), slot.in_this_process():  # noqa: SIM117
+            with self.open_generator(model, slot) as generator:
+                yield generator
 
     def ledger(self, name: str, partition: str | None = None) -> Ledger:
         """The ledger of a long inference, kept until the same work is done again."""

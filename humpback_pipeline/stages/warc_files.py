@@ -1,0 +1,172 @@
+"""Observing the corpus folder: which WARC files are new, changed, gone, or no WARC at all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from humpback_pipeline.stages.corpus import SEGMENTS
+from humpback_pipeline.stages.warc_hashes import file_signature, hash_until, is_being_read
+from humpback_pipeline.stages.workspace import Workspace
+from humpback_pipeline.storage import NotMaterializedError
+from humpback_pipeline.storage.versions import read_manifest
+from humpback_pipeline.web.shards import WARC_SUFFIXES, CorpusError, list_shards
+from humpback_pipeline.web.warc_framing import NotAWarcError, RecordStream
+
+# A look must end well within the minute that Dagster gives a sensor.
+HASH_BUDGET_S = 20.0
+_FIRST_RECORD_BYTES = 1 << 16
+
+# new: nothing is cut from it yet; same, changed: against what its segments were cut from;
+# unknown: not hashed yet; gone: a partition whose file is not in the folder.
+ShardState = Literal["new", "same", "changed", "unknown", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class WarcShard:
+    """One WARC file or registered partition, as a look at the folder found it.
+
+    `signature` changes whenever the file is touched; `content_hash` (SHA-256) is None while not
+    known; `recorded_hash` is of the content the current segments were cut from. `is_ours` tells,
+    for one that is gone, that its file was in this folder (and not in another corpus').
+    """
+
+    key: str
+    path: Path | None
+    state: ShardState
+    is_registered: bool
+    signature: str = ""
+    touched_s: float = 0.0
+    content_hash: str | None = None
+    recorded_hash: str | None = None
+    is_ours: bool = True
+
+
+def survey_shards(
+    workspace: Workspace,
+    registered: Collection[str],
+    budget_s: float = HASH_BUDGET_S,
+    *,
+    hash_new: Collection[str] = (),
+) -> list[WarcShard]:
+    """Compare the corpus folder with the partitions and their segments; sorted by key.
+
+    Files are hashed only when their signature is new, for at most `budget_s`; what does not fit
+    stays unknown and is continued by the next call in this process. A new file is not hashed unless
+    its key is in `hash_new`, as there is nothing to compare it with. A folder without WARC files is
+    one whose files are all gone. Raises CorpusError: no such folder, two files of one key.
+    """
+    deadline_s = time.monotonic() + budget_s
+    files = _files(workspace.recipe.corpus.warc_dir)
+    shards = [
+        _examine(workspace, key, path, key in registered, deadline_s, key in hash_new)
+        # One that is read for long must not keep the others from being looked at.
+        for key, path in sorted(files.items(), key=lambda item: is_being_read(item[1]))
+    ]
+    shards += gone_shards(workspace, [key for key in registered if key not in files])
+    return sorted((shard for shard in shards if shard is not None), key=lambda shard: shard.key)
+
+
+def gone_shards(workspace: Workspace, keys: Iterable[str]) -> list[WarcShard]:
+    """Partitions that have no file, as `survey_shards` describes them."""
+    return [_gone(workspace, key) for key in keys]
+
+
+def removed_shards(workspace: Workspace, registered: Iterable[str]) -> list[str]:
+    """Registered partitions whose file is known to have been in the corpus folder and is gone.
+
+    Raises CorpusError as `survey_shards`.
+    """
+    folder = workspace.recipe.corpus.warc_dir
+    files = _files(folder)
+    sources = {key: recorded_source(workspace, key) for key in registered if key not in files}
+    return [key for key, s in sources.items() if s and s[1] and _is_below(Path(s[1]), folder)]
+
+
+def refusal(path: Path) -> str | None:
+    """Why a file cannot be opened as WARC; None if it can. Reads no more than its first record."""
+    try:
+        stream = RecordStream(path, _FIRST_RECORD_BYTES)
+        with contextlib.closing(stream):
+            next(iter(stream), None)
+    except NotAWarcError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path}: cannot be read ({error.strerror or error}). Remedy: mend its permissions."
+    return None
+
+
+def recorded_source(workspace: Workspace, key: str) -> tuple[str, str] | None:
+    """(content hash, path) of the WARC file that a shard's segments were cut from; None without.
+
+    The path is empty in segments of versions that did not record it.
+    """
+    try:
+        return _source_of(workspace.datasets.versions(SEGMENTS, key).current(), key)
+    except (NotMaterializedError, FileNotFoundError):
+        return None
+
+
+def _examine(
+    workspace: Workspace,
+    key: str,
+    path: Path,
+    is_registered: bool,
+    deadline_s: float,
+    hash_new: bool,
+) -> WarcShard | None:
+    source = recorded_source(workspace, key)
+    known = None
+    try:
+        status = path.stat()
+        signature = file_signature(path)
+        # One that may not be read stays unknown; `refusal` says why.
+        if (source is not None or hash_new) and os.access(path, os.R_OK):
+            known = hash_until(workspace, path, deadline_s)
+    except FileNotFoundError:  # moved away since the folder was listed
+        return _gone(workspace, key) if is_registered else None
+    state: ShardState = "same"
+    if not is_registered or source is None:
+        state = "new"
+    elif known is None:
+        state = "unknown"
+    elif known != source[0]:
+        state = "changed"
+    touched_s = max(status.st_mtime, status.st_ctime)
+    recorded = source[0] if source else None
+    return WarcShard(key, path, state, is_registered, signature, touched_s, known, recorded)
+
+
+def _gone(workspace: Workspace, key: str) -> WarcShard:
+    source = recorded_source(workspace, key)
+    folder = workspace.recipe.corpus.warc_dir
+    is_ours = source is None or not source[1] or _is_below(Path(source[1]), folder)
+    recorded = source[0] if source else None
+    return WarcShard(key, None, "gone", True, recorded_hash=recorded, is_ours=is_ours)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder.absolute()) or path.resolve().is_relative_to(folder.resolve())
+
+
+@functools.lru_cache(maxsize=65_536)
+def _source_of(version: Path, key: str) -> tuple[str, str]:
+    # A version never changes, so its manifest is read once in the life of a process.
+    manifest = read_manifest(version)
+    return manifest.provenance.warc_shards.get(key, ""), str(manifest.facts.get("warc_file", ""))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    try:
+        return list_shards(folder)
+    except CorpusError:
+        # Empty: every file was taken away, which is for the caller to report.
+        if folder.is_dir() and not any(p.name.endswith(WARC_SUFFIXES) for p in folder.rglob("*")):
+            return {}
+        raise
