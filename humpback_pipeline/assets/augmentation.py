@@ -52,8 +52,8 @@ def backward_model(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(opened, manifest, context),
             **training_metadata(manifest.facts, "backward model M_yx"),
+            **manifest_metadata(opened, manifest, context),
         },
         check_results=check_results(context, model_checks(opened, manifest)),
     )
@@ -85,13 +85,13 @@ def augmented_set(
             context,
             shard,
             {
-                **manifest_metadata(opened, manifest, context),
                 "dropped": counts_table(manifest.facts["dropped"]),
                 "prompts_cut": manifest.facts["n_truncated"],
-                "lengths": length_plot(
-                    frame["instruction_chars"], "instruction length (characters)"
+                **length_plot(
+                    "lengths", frame["instruction_chars"], "instruction length (characters)"
                 ),
                 "samples": sample_table(frame, ["instruction", "output", "mean_logprob"]),
+                **manifest_metadata(opened, manifest, context),
             },
         )
     maximum = opened.recipe.checks.max_dropped_fraction
@@ -100,7 +100,7 @@ def augmented_set(
         for shard, m in manifests.items()
     }
     return dg.MaterializeResult(
-        data_version=shards_data_version(shards, manifests),
+        data_version=shards_data_version(context, opened, AUGMENTED_SET),
         check_results=check_results(
             context,
             [

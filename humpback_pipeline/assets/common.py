@@ -1,15 +1,17 @@
 """Settings shared by the assets: owners, tags, versions, progress to the run's log, freshness."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
+from humpback_pipeline.automation.partitions import WARC_SHARDS
 from humpback_pipeline.progress import OnProgress, Progress, paced
 from humpback_pipeline.recipe_operations import AutomationRecipe
+from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.code_versions import code_version
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.storage import NotMaterializedError, hash_text
 
 OWNERS = ["team:humpback"]
 GPU_POOL = "gpu"
@@ -53,13 +55,19 @@ def log_progress(context: dg.AssetExecutionContext) -> OnProgress:
     return paced(listener, every_s=4.5)
 
 
-def shards_data_version(shards: Sequence[str], manifests: Mapping[str, Manifest]) -> dg.DataVersion:
-    """Data version of a run over several shards: their content hashes, in the shards' order.
+def shards_data_version(
+    context: dg.AssetExecutionContext, workspace: Workspace, name: str
+) -> dg.DataVersion:
+    """Data version of a dataset's partitions: a hash over the content of all shards it has now.
 
-    Dagster gives all partitions of one run one version; the order must not depend on which shard
-    was finished first.
+    Dagster gives all partitions of a run one version. One over just that run's shards would differ
+    between a run of all and a run of one, and call dependants stale though nothing has changed.
     """
-    return dg.DataVersion("-".join(manifests[shard].content_hash[:12] for shard in shards))
+    hashes = []
+    for shard in sorted(context.instance.get_dynamic_partitions(WARC_SHARDS)):
+        with contextlib.suppress(NotMaterializedError):
+            hashes.append(f"{shard} {workspace.datasets.manifest(name, shard).content_hash}")
+    return dg.DataVersion(hash_text("\n".join(hashes)))
 
 
 def freshness_policy(automation: AutomationRecipe) -> dg.FreshnessPolicy | None:

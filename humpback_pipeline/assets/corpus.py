@@ -58,22 +58,22 @@ def clueweb_segments(
             context,
             shard,
             {
-                **manifest_metadata(opened, manifest, context),
                 "funnel": counts_table(facts["funnel"], "stage", largest_first=False),
                 "pages_dropped": counts_table(facts["document_drops"]),
                 "segments_dropped": counts_table(facts["segment_drops"]),
                 "languages": counts_table(facts["languages"], "language"),
                 "top_hosts": counts_table(facts["hosts"], "host"),
                 "lost": facts["partial"] or "nothing",
-                "lengths": length_plot(frame["text_chars"], "segment length (characters)"),
+                **length_plot("lengths", frame["text_chars"], "segment length (characters)"),
                 "samples": sample_table(frame, ["header", "text", "url"]),
+                **manifest_metadata(opened, manifest, context),
             },
         )
     read_whole = {shard: check_shard_read_whole(m) for shard, m in manifests.items()}
     minimum = opened.recipe.checks.min_segments_per_page
     yields = {shard: check_yield(m, minimum) for shard, m in manifests.items()}
     return dg.MaterializeResult(
-        data_version=shards_data_version(context.partition_keys, manifests),
+        data_version=shards_data_version(context, opened, SEGMENTS),
         check_results=check_results(
             context,
             [
@@ -108,10 +108,10 @@ def corpus_selection(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(opened, manifest, context),
             "selected": n_selected,
             "reasons": counts_table(manifest.facts["reasons"]),
             "shards": counts_table(manifest.facts["selected_by_shard"], "shard"),
+            **manifest_metadata(opened, manifest, context),
         },
         check_results=check_results(
             context,

@@ -85,10 +85,10 @@ def _responses_asset(iteration: int) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 "cut_at_max_tokens": manifest.facts["n_cut"],
                 "mean_tokens": float(frame.select(pl.col("n_tokens").mean()).item() or 0.0),
                 "samples": sample_table(frame, ["instruction", "output", "reference"]),
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(
                 context,
@@ -129,12 +129,12 @@ def _win_rates_asset(models: list[str], responses: list[str]) -> dg.AssetsDefini
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 "win_rates": dg.MetadataValue.md(render_markdown_table(pl.DataFrame(rows))),
                 "plot": plot(bars, "win rate of each model over the reference answers"),
                 "judge": manifest.facts["judge"],
                 "position_bias": manifest.facts["position_bias"],
                 **_judged_samples(preferences, answers, models[-1]),
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(
                 context,
@@ -186,7 +186,6 @@ def _selection_quality_asset(raters: list[str]) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 "quality": dg.MetadataValue.md(
                     render_markdown_table(pl.DataFrame(manifest.facts["quality"]))
                 ),
@@ -195,6 +194,7 @@ def _selection_quality_asset(raters: list[str]) -> dg.AssetsDefinition:
                 ),
                 "plot": plot(precision_recall_plot(curves), "precision against recall per rater"),
                 **_misjudged_samples(opened, frame, raters[-1]),
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(
                 context,

@@ -96,9 +96,9 @@ def _scores_asset(iteration: int) -> dg.AssetsDefinition:
             manifests[shard] = manifest
             metadata = _scores_metadata(opened, manifest, shard, f"ratings by {rater}, {shard}")
             made = manifest_metadata(opened, manifest, context)
-            add_partition_metadata(context, shard, {**made, **metadata})
+            add_partition_metadata(context, shard, {**metadata, **made})
         return dg.MaterializeResult(
-            data_version=shards_data_version(shards, manifests),
+            data_version=shards_data_version(context, opened, name),
             check_results=check_results(context, _scores_checks(opened, iteration, manifests)),
         )
 
@@ -114,7 +114,7 @@ def _scores_metadata(
     return {
         "mean_rating": manifest.facts["mean_rating"],
         "pairs_cut": manifest.facts["n_truncated"],
-        "ratings": ratings_plot(scores["rating"], [], title),
+        **ratings_plot(scores["rating"], [], title),
         "best": sample_table(pairs.sort("rating", descending=True), columns),
         "worst": sample_table(pairs.sort("rating"), columns),
     }
@@ -172,23 +172,25 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 "rated": facts["n_rated"],
                 "lowest_rating_kept": lowest,
                 "dropped": counts_table(facts["dropped"]),
-                "ratings": ratings_plot(
+                **ratings_plot(
                     ratings.select("rating").collect()["rating"],
                     [lowest] if lowest is not None else [],
                     f"ratings of iteration {iteration}",
                 ),
-                "instruction_lengths": length_plot(
-                    frame["instruction"].str.len_chars(), "instruction length (characters)"
+                **length_plot(
+                    "instruction_lengths",
+                    frame["instruction"].str.len_chars(),
+                    "instruction length (characters)",
                 ),
-                "output_lengths": length_plot(
-                    frame["output"].str.len_chars(), "output length (characters)"
+                **length_plot(
+                    "output_lengths", frame["output"].str.len_chars(), "output length (characters)"
                 ),
                 "samples": sample_table(frame, columns),
                 "just_kept": sample_table(frame.sort("rating", "pair_id"), columns),
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(
                 context,
@@ -234,8 +236,8 @@ def _model_asset(
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 **training_metadata(manifest.facts, f"M_{iteration}"),
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(context, model_checks(opened, manifest)),
         )

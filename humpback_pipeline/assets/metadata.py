@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from humpback_pipeline.assets import sparklines
+from humpback_pipeline.assets.columns import describe_column
 from humpback_pipeline.assets.links import inputs_table
 from humpback_pipeline.evaluation.plots import lengths_histogram, loss_curve, ratings_histogram
 from humpback_pipeline.evaluation.tables import render_markdown_table
@@ -19,12 +21,15 @@ from humpback_pipeline.storage import Manifest
 def manifest_metadata(
     workspace: Workspace, manifest: Manifest, context: dg.AssetExecutionContext | None = None
 ) -> dict[str, dg.MetadataValue]:
-    """Metadata of one version of a dataset or model.
+    """Metadata of one version of a dataset or model, to be put after an asset's own figures.
 
     With `context`, also whether this run made it or found that nothing had changed.
     """
     folder = workspace.home / f"{manifest.kind}s" / manifest.key / manifest.version
-    metadata: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, dg.MetadataValue] = {}
+    if context is not None:
+        metadata["made"] = dg.MetadataValue.text(made(context, manifest))
+    metadata |= {
         "lineage": dg.MetadataValue.url(artefact_url(manifest)),
         "made_from": dg.MetadataValue.md(inputs_table(workspace, manifest)),
         "everything_behind_it": dg.MetadataValue.md(provenance_table(manifest)),
@@ -34,12 +39,13 @@ def manifest_metadata(
         "recipe": dg.MetadataValue.text(f"{manifest.recipe_name} ({manifest.recipe_hash})"),
         "provenance": dg.MetadataValue.json(manifest.provenance.model_dump()),
     }
-    if context is not None:
-        metadata["made"] = dg.MetadataValue.text(made(context, manifest))
     if manifest.rows is not None:
         metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows)
     if manifest.columns:
-        columns = [dg.TableColumn(name, dtype) for name, dtype in manifest.columns.items()]
+        columns = [
+            dg.TableColumn(name, dtype, description=describe_column(name))
+            for name, dtype in manifest.columns.items()
+        ]
         metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(
             dg.TableSchema(columns=columns)
         )
@@ -100,9 +106,14 @@ def add_partition_metadata(
     context.add_asset_metadata(metadata, partition_key=partition)
 
 
-def length_plot(lengths: pl.Series, label: str) -> dg.MetadataValue:
-    """Histogram of lengths."""
-    return plot(lengths_histogram({label: lengths.to_list()}, title=label), f"histogram of {label}")
+def length_plot(name: str, lengths: pl.Series, label: str) -> dict[str, dg.MetadataValue]:
+    """Histogram of lengths: a small one that shows at once, and a large one."""
+    values = lengths.to_list()
+    large = plot(lengths_histogram({label: values}, title=label), f"histogram of {label}")
+    return {
+        name: sparklines.bars(values, 0, max(values, default=1), label),
+        f"{name}_large": large,
+    }
 
 
 def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
@@ -114,8 +125,9 @@ def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
         "held_out_loss_after": facts["loss_after"],
     }
     return {
-        **{name: loss for name, loss in losses.items() if loss is not None},
-        "loss_curve": plot(curve, f"loss of {title} over its training steps"),
+        **{name: round(loss, 4) for name, loss in losses.items() if loss is not None},
+        "loss_curve": sparklines.line([loss for _, loss in steps], f"training loss of {title}"),
+        "loss_curve_large": plot(curve, f"loss of {title} over its training steps"),
         "mixture": counts_table(facts["mixture"], "examples"),
         "steps": facts["steps"],
         "batch_size": facts["batch_size"],
@@ -128,6 +140,10 @@ def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
     }
 
 
-def ratings_plot(ratings: pl.Series, thresholds: list[float], title: str) -> dg.MetadataValue:
-    """Histogram of ratings with the selection's threshold."""
-    return plot(ratings_histogram(ratings.to_list(), thresholds, title), f"histogram of {title}")
+def ratings_plot(
+    ratings: pl.Series, thresholds: list[float], title: str
+) -> dict[str, dg.MetadataValue]:
+    """Histogram of ratings: a small one, and a large one with the selection's threshold."""
+    values = ratings.to_list()
+    large = plot(ratings_histogram(values, thresholds, title), f"histogram of {title}")
+    return {"ratings": sparklines.bars(values, 1.0, 5.0, title), "ratings_large": large}

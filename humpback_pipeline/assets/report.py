@@ -52,8 +52,8 @@ def data_statistics_asset(curated: list[str]) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 "statistics": dg.MetadataValue.md(render_markdown_table(table, decimals=0)),
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(
                 context, dataset_checks(opened, manifest, [table.columns[0]])
@@ -90,9 +90,9 @@ def instruction_diversity_asset(last_curated: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **manifest_metadata(opened, manifest, context),
                 "diversity": dg.MetadataValue.md(render_markdown_table(table.drop("top_pairs"))),
                 **sunbursts,
+                **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(context, dataset_checks(opened, manifest, ["dataset"])),
         )

@@ -60,12 +60,12 @@ def seed_pairs(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
-            **manifest_metadata(opened, manifest, context),
             "format": manifest.facts["format"],
             "splits": counts_table(manifest.facts["splits"], "split"),
             "dropped": counts_table(manifest.facts["dropped"]),
             "bad_records": manifest.facts["bad_records"],
             "samples": sample_table(frame, ["instruction", "output", "split"]),
+            **manifest_metadata(opened, manifest, context),
         },
         check_results=check_results(
             context,

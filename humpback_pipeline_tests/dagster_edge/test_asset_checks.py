@@ -21,6 +21,7 @@ from humpback_pipeline.automation.sensors import range_tags
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.recipe_operations import AutomationRecipe
 from humpback_pipeline.resources import build_workspace
+from humpback_pipeline.stages import corpus
 
 
 class Runs:
@@ -78,11 +79,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-def test_record_that_lies_twice_in_a_file_stops_the_run_before_the_selection(
-    project: Project,
+def test_rows_written_twice_stop_the_run_before_the_selection(
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = project.warc_dir / "garden.warc.gz"
-    file.write_bytes(file.read_bytes() * 2)
+    parts = corpus._parts
+    monkeypatch.setattr(corpus, "_parts", lambda segments: [*(p := list(parts(segments))), *p])
     runs = Runs(project, "clueweb_segments", "corpus_selection")
     result = runs.run()
     assert not result.success
