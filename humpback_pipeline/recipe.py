@@ -14,7 +14,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from humpback_pipeline.recipe_operations import AlertsRecipe, AutomationRecipe, ChecksRecipe
+from humpback_pipeline.recipe_operations import (
+    ENVIRONMENT_NAME,
+    AlertsRecipe,
+    AutomationRecipe,
+    ChecksRecipe,
+)
 from humpback_pipeline.recipe_section import Fraction, Section
 
 PACKAGE_DIR = Path(__file__).parent
@@ -104,7 +109,9 @@ class EndpointRecipe(Section):
     """An OpenAI-compatible server such as `vllm serve`."""
 
     base_url: str = Field(pattern=r"^https?://[^\s@]+$")
-    api_key_variable: str | None = Field(None, description="Name of the environment variable.")
+    api_key_variable: str | None = Field(
+        None, pattern=ENVIRONMENT_NAME, description="Name of the environment variable."
+    )
     timeout_s: float = Field(120.0, gt=0)
     max_concurrent_requests: int = Field(16, ge=1)
     max_retries: int = Field(5, ge=0)

@@ -179,6 +179,12 @@ def _explain(problem: Any, path: Path, lines: dict[str, int], origins: dict[str,
         close = difflib.get_close_matches(location[-1], allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{where}: {field}: unknown field; {hint}Allowed here: {', '.join(allowed)}."
+    if location and location[-1].endswith("_variable"):
+        # What was put there may be the secret itself: it is not quoted.
+        return (
+            f"{where}: {field}: not the name of an environment variable (capitals, digits, _). Put "
+            "the secret into the environment and its variable's name here."
+        )
     return f"{where}: {field or 'recipe'}: found {problem['input']!r}: {message}."
 
 

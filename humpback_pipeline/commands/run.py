@@ -16,21 +16,24 @@ import psutil
 from filelock import FileLock, Timeout
 
 from humpback_pipeline.automation.jobs import ALL_JOB
+from humpback_pipeline.automation.observation import report_seed_data
 from humpback_pipeline.automation.partitions import WARC_SHARDS, register_shards
-from humpback_pipeline.automation.sensors import range_tags
+from humpback_pipeline.automation.tags import range_tags
+from humpback_pipeline.automation.worker import bury, bury_dead_runs
 from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.watch import RunWatcher
 from humpback_pipeline.generation.process import die_with_parent
 from humpback_pipeline.preflight import check_before_work
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.recipe_file import ENVIRONMENT_FIELDS
-from humpback_pipeline.seeds import seed_content_hash
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
 from humpback_pipeline.stages.summary import print_lines
+from humpback_pipeline.stages.warc_files import removed_shards
 
 LAUNCH_TAG = "humpback/launch"
 PROCESS_TAG = "humpback/process"
+MAX_RETRIES_TAG = "dagster/max_retries"
 POLL_S = 1.0
 
 
@@ -63,10 +66,15 @@ def _run_locked(job: str, started_s: float) -> int:
     shards = list(workspace.shards())
     with dg.DagsterInstance.get() as instance:
         _bury_dead_runs(instance)
-        added, removed = register_shards(instance, shards)
+        gone = removed_shards(workspace, instance.get_dynamic_partitions(WARC_SHARDS))
+        added, removed = register_shards(instance, shards, keep=gone)
         print(f"Partitions: {len(shards)} shards ({len(added)} new)")
         for key in removed:
-            print(f"  {key}: not in {workspace.recipe.corpus.warc_dir}, partition unregistered")
+            print(f"  {key}: of another corpus folder, partition unregistered")
+        for key in gone:
+            print(
+                f"  {key}: its file is gone from {workspace.recipe.corpus.warc_dir}; kept as it is"
+            )
         _observe_seed_data(instance, workspace)
         registered = list(instance.get_dynamic_partitions(WARC_SHARDS))
         ok = _execute(instance, job, registered, workspace.home / "logs")
@@ -92,32 +100,37 @@ def print_summary() -> None:
 
 
 def _bury_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs failed whose process was killed, and free the slots they hold in the pools.
-
-    Nothing else does: a killed process reports nothing, and its slot would block every later run.
-    """
-    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(started):
+    """Mark runs failed whose process was killed, and free the slots they hold in the pools."""
+    dead = bury_dead_runs(instance)
+    # A run whose command was killed ends with it, even before it has a worker to look for.
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED])
+    for run in instance.get_runs(unfinished):
         process = run.tags.get(PROCESS_TAG, "")
         if process.isdigit() and not psutil.pid_exists(int(process)):
-            instance.report_run_failed(run, "the process of this run was killed")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            print(f"  run {run.run_id[:8]} was killed: marked failed, its slots are free again")
+            bury(instance, run, "The command of this run was killed.")
+            dead.append(run)
+    for run in dead:
+        print(f"  run {run.run_id[:8]} was killed: marked failed, its slots are free again")
 
 
 def _observe_seed_data(instance: dg.DagsterInstance, workspace: Workspace) -> None:
     """Record which seed data the run is about to read, so that lineage begins with a version."""
-    path = workspace.recipe.seed.path
-    version = {"dagster/data_version": seed_content_hash(path)}
-    observation = dg.AssetObservation("seed_data", tags=version, metadata={"path": str(path)})
-    instance.report_runless_asset_event(observation)
+    while report_seed_data(instance, workspace) is None:
+        print("  the seed data are being written to; waiting", flush=True)
+        time.sleep(POLL_S)
 
 
 def _execute(instance: dg.DagsterInstance, job: str, shards: list[str], log_dir: Path) -> bool:
     launch = uuid.uuid4().hex[:12]
     log_dir.mkdir(parents=True, exist_ok=True)
     log = log_dir / f"{time.strftime('%Y%m%dT%H%M%S')}-{launch}.log"
-    tags = {**range_tags(shards), LAUNCH_TAG: launch, PROCESS_TAG: str(os.getpid())}
+    tags = {
+        **range_tags(shards),
+        LAUNCH_TAG: launch,
+        PROCESS_TAG: str(os.getpid()),
+        # Who stops a command does not want a daemon to go on with its work.
+        MAX_RETRIES_TAG: "0",
+    }
     command = [sys.executable, "-m", "dagster", "job", "execute"]
     command += ["-m", "humpback_pipeline.definitions", "-j", job, "--tags", json.dumps(tags)]
     print(f"One Dagster run of job {job!r}; its full output: {log}", flush=True)

@@ -116,9 +116,15 @@ class EndpointClient:
                 "environment variable that holds it in generation.endpoint.api_key_variable."
             )
         if response.status_code >= 400:
-            quoted = response.text[:MAX_QUOTED_CHARS]
+            quoted = self._without_key(response.text)[:MAX_QUOTED_CHARS]
             raise EndpointError(f"{response.request.url}: HTTP {response.status_code}: {quoted}")
         return response
+
+    def _without_key(self, text: str) -> str:
+        """What a server says, less the key: some quote it in their refusals."""
+        variable = self._settings.api_key_variable
+        key = os.environ.get(variable, "") if variable else ""
+        return text.replace(key, "***") if key else text
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         try:

@@ -17,8 +17,8 @@ from humpback_pipeline.assets import retries
 from humpback_pipeline.assets.retries import passing_reason, retried
 from humpback_pipeline.generation import EndpointError, GenerationError, LedgerBusyError
 from humpback_pipeline.generation.endpoint_client import EndpointClient
+from humpback_pipeline.generation.engine_process import EngineProcess
 from humpback_pipeline.generation.vllm_core import _explain
-from humpback_pipeline.generation.vllm_process import VllmProcess
 from humpback_pipeline.models import BaseModelError
 from humpback_pipeline.recipe import EndpointRecipe
 from humpback_pipeline.recipe_file import RecipeError
@@ -117,12 +117,12 @@ def test_engine_that_could_not_start_is_tried_again_only_for_memory() -> None:
 
 def test_engine_process_that_died_is_tried_again() -> None:
     ours, theirs = socket.socketpair()
-    engine = object.__new__(VllmProcess)  # a started one, without the minute it takes to start
+    engine = object.__new__(EngineProcess)  # a started one, without the minute it takes to start
     engine._pipe = Connection(ours.detach())
     engine._child = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
     theirs.close()
     with pytest.raises(GenerationError) as caught:
-        engine.complete([[1]], None)  # type: ignore[arg-type]
+        engine.ask("complete", prompts=[[1]])
     engine.close()
     assert passing_reason(caught.value) == "the engine's process died"
 

@@ -154,3 +154,12 @@ def test_faulty_recipe_stops_the_location_with_file_and_field(tmp_path) -> None:
     )
     assert result.returncode != 0
     assert f"{path}:2: base_modell: unknown field; did you mean 'base_model'?" in result.stderr
+
+
+def test_a_busy_gpu_is_asked_for_every_second_however_long_it_takes() -> None:
+    from dagster._core.execution.plan import instance_concurrency_context
+
+    import humpback_pipeline.automation.executor  # noqa: F401 - it sets the interval
+
+    waited_long = instance_concurrency_context._calculate_timeout_interval(None, 100)
+    assert waited_long == 1

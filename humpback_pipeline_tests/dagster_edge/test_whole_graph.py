@@ -3,144 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import psutil
 import pytest
-import yaml
 from filelock import FileLock
+from projects import EXAMPLES, ROOT, SMALL_SHARDS, WEB, Project, make_project
 
-from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
-from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.iteration import StaleRatingsError, write_curated_set
 from humpback_pipeline.stages.report import report_path
 
 pytestmark = pytest.mark.slow
-ROOT = PACKAGE_DIR.parent
-EXAMPLES = PACKAGE_DIR / "examples"
-
-
-def save_tiny_model(folder: Path) -> None:
-    """A random two-layer Llama with a tokenizer trained on the bundled seeds."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
-    )
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2_000,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator((EXAMPLES / "seed_pairs.jsonl").read_text().splitlines(), trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>"
-    )
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4_096,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-@dataclass
-class Project:
-    """A recipe, a home and a Dagster instance of their own."""
-
-    folder: Path
-    recipe: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        kept = {name: v for name, v in os.environ.items() if not name.startswith("HUMPBACK_")}
-        return {
-            **kept,
-            "HUMPBACK_RECIPE": str(self.recipe),
-            "HUMPBACK_HOME": str(self.folder / "home"),
-            "DAGSTER_HOME": str(self.folder / "dagster"),
-        }
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "humpback_pipeline", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-
-    def workspace(self) -> Workspace:
-        recipe = load_recipe(self.recipe)
-        return Workspace(recipe.model_copy(update={"home": self.folder / "home"}))
-
-    def instance(self) -> dg.DagsterInstance:
-        return dg.DagsterInstance.from_config(str(self.folder / "dagster"))
+SHARDS = {"repairs", "soils", "torn"}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("project")
-    save_tiny_model(folder / "model")
-    (folder / "dagster").mkdir()
-    shutil.copy(ROOT / "dagster.yaml", folder / "dagster")
-    shutil.copytree(EXAMPLES / "warc", folder / "warc")
+    project = make_project(
+        tmp_path_factory.mktemp("tiny") / "project",
+        shards={name: SMALL_SHARDS[name] for name in ("repairs.warc.gz", "soils.warc.gz")},
+        recipe={"curation.iterations": 2, "training.steps": 30},
+    )
     # A third shard, cut in the middle of a gzip member.
-    whole = (EXAMPLES / "warc" / "web-00000.warc.gz").read_bytes()
-    (folder / "warc" / "torn.warc.gz").write_bytes(whole[: len(whole) // 2])
-    recipe = {
-        "name": "tiny",
-        "base_model": str(folder / "model"),
-        "seed": {"path": "bundled:seed_pairs.jsonl", "max_pairs": 16},
-        "corpus": {"warc_dir": str(folder / "warc"), "sample_segments": 12},
-        "generation": {
-            "engine": "transformers",
-            "chunk_size": 4,
-            "vllm": {"max_model_tokens": 4096},
-        },
-        "augmentation": {"sampling": {"max_new_tokens": 96}},
-        "curation": {"iterations": 2, "selection": {"top_fraction": 0.5}},
-        # Enough, on a model this small, to learn that instructions end.
-        "training": {
-            "method": "full",
-            "steps": 30,
-            "batch_size": 4,
-            "learning_rate_start": 1e-2,
-            "learning_rate_end": 9e-3,
-            "dropout": 0.0,
-        },
-        "evaluation": {
-            "prompts": "bundled:evaluation_prompts.jsonl",
-            "labelled_pairs": "bundled:labelled_pairs.jsonl",
-            "max_prompts": 3,
-            "sampling": {"max_new_tokens": 12},
-        },
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    return Project(folder, path)
+    whole = (EXAMPLES / "warc" / WEB).read_bytes()
+    (project.warc_dir / "torn.warc.gz").write_bytes(whole[: len(whole) // 8])
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +47,8 @@ def test_one_run_materialises_every_asset_and_every_partition(
     with project.instance() as instance:
         runs = instance.get_runs()
         assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
-        shards = {"torn", "web-00000", "clueweb22-en0000-00"}
         for name in ("clueweb_segments", "augmented_set", "curation_scores_1", "curation_scores_2"):
-            assert instance.get_materialized_partitions(dg.AssetKey(name)) == shards
+            assert instance.get_materialized_partitions(dg.AssetKey(name)) == SHARDS
         for name in ("m0", "m1", "m2", "curated_set_2", "win_rates", "report"):
             assert instance.get_latest_materialization_event(dg.AssetKey(name)) is not None
 
@@ -201,7 +90,7 @@ def test_every_rating_is_a_number_on_the_scale_for_every_augmented_pair(
     finished: tuple[Project, str],
 ) -> None:
     datasets = finished[0].workspace().datasets
-    for shard in ("torn", "web-00000", "clueweb22-en0000-00"):
+    for shard in SHARDS:
         pairs = datasets.read("augmented_set", shard)
         scores = datasets.read("curation_scores_2", shard)
         assert scores["segment_id"].to_list() == pairs["segment_id"].to_list()
