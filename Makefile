@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PORT ?= 3000
 RECIPE := $(or $(RECIPE),$(HUMPBACK_RECIPE),demo)
 export DAGSTER_HOME ?= $(CURDIR)
 export HUMPBACK_RECIPE := $(RECIPE)
@@ -31,7 +32,7 @@ preflight: setup  ## Check RECIPE and all it names, without running anything
 	@$(BIN)/python -m humpback_pipeline preflight --recipe "$(RECIPE)"
 
 ui: setup  ## Open the Dagster UI on the same instance (http://127.0.0.1:3000)
-	@$(BIN)/python -m humpback_pipeline ui --recipe "$(RECIPE)"
+	@$(BIN)/python -m humpback_pipeline ui --recipe "$(RECIPE)" --port $(PORT)
 
 screenshots: setup  ## Take the README's pictures again from the run that is here (needs Chromium)
 	@$(BIN)/python docs/screenshots.py

@@ -19,6 +19,7 @@ TEXTS = {
     "versions": "list the versions of a dataset or model",
     "publish": "make an older version current again",
     "stale": "say what is out of date, and why",
+    "shards": "list the WARC files and their partitions; --forget removes a partition",
 }
 VERSION_HELP = "a version's name, a unique beginning of it, `current` or `previous`"
 
@@ -54,6 +55,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         if options.command == "versions":
             return versions.print_versions(options.name, options.partition)
         return versions.publish(options.name, options.version, options.partition)
+    if options.command == "shards":
+        from humpback_pipeline.commands.shards import forget_shard, list_shards
+
+        return forget_shard(options.forget) if options.forget else list_shards()
     if options.command == "ui":
         from humpback_pipeline.commands.ui import serve
 
@@ -103,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     commands["compare"].add_argument("version_a", help=VERSION_HELP)
     commands["compare"].add_argument("version_b", help=VERSION_HELP)
     commands["publish"].add_argument("version", help=VERSION_HELP)
+    commands["shards"].add_argument(
+        "--forget", default="", metavar="KEY", help="unregister this partition; data stay"
+    )
     for name in ("lineage", "compare", "stale"):
         commands[name].add_argument("--all", action="store_true", help="leave nothing out")
     return parser

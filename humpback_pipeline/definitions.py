@@ -40,6 +40,7 @@ defs = dg.Definitions(
     jobs=[*build_jobs(iterations), publish_version],
     sensors=[*build_sensors(recipe), *build_alert_sensors(recipe)],
     schedules=build_schedules(recipe),
-    resources={"workspace": build_workspace(recipe)},
+    # Assets hand over names, not objects, so nothing is to be stored; the default would pickle.
+    resources={"workspace": build_workspace(recipe), "io_manager": dg.mem_io_manager},
     executor=build_executor(recipe),
 )

@@ -37,8 +37,10 @@ class AutomationRecipe(Section):
 
     @model_validator(mode="after")
     def _sensible(self) -> AutomationRecipe:
-        if self.timezone not in zoneinfo.available_timezones():
-            raise ValueError(f"timezone {self.timezone!r} is not in the IANA database")
+        try:
+            zoneinfo.ZoneInfo(self.timezone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"timezone {self.timezone!r} is not in the IANA database") from error
         warn, fail = self.freshness_warn_days, self.freshness_fail_days
         if warn is not None and fail is None:
             raise ValueError("freshness_warn_days needs freshness_fail_days as well")

@@ -207,12 +207,14 @@ class Project:
         dotted = {name.replace("__", "."): value for name, value in fields.items()}
         self.recipe.write_text(yaml.safe_dump(merged(old, nested(dotted))))
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python -m humpback_pipeline …` to its end."""
+    def command(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """`python -m humpback_pipeline …` to its end, in the project's environment or another."""
         return subprocess.run(
             [sys.executable, "-m", "humpback_pipeline", *arguments],
             cwd=ROOT,
-            env=self.environment,
+            env=self.environment if environment is None else environment,
             capture_output=True,
             text=True,
             timeout=400,

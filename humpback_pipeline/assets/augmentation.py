@@ -3,7 +3,12 @@
 import dagster as dg
 
 from humpback_pipeline.assets.checks import check_results, check_specs
-from humpback_pipeline.assets.common import asset_settings, log_progress, shards_data_version
+from humpback_pipeline.assets.common import (
+    asset_settings,
+    log_progress,
+    shards_data_version,
+    shards_of,
+)
 from humpback_pipeline.assets.corpus import clueweb_segments, corpus_selection
 from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, shard_checks
 from humpback_pipeline.assets.metadata import (
@@ -76,7 +81,7 @@ def augmented_set(
 ) -> dg.MaterializeResult:
     """Generate instructions for the shards of this run."""
     opened = workspace.open()
-    shards = list(context.partition_keys)
+    shards = shards_of(context)
     manifests = {}
     for shard, manifest in write_augmented_set(opened, shards, log_progress(context)):
         manifests[shard] = manifest

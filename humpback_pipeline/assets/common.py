@@ -55,6 +55,33 @@ def log_progress(context: dg.AssetExecutionContext) -> OnProgress:
     return paced(listener, every_s=4.5)
 
 
+def shards_of(context: dg.AssetExecutionContext) -> list[str]:
+    """The shards this run is to work on. Raises Failure if none was chosen."""
+    if not (context.has_partition_key or context.has_partition_key_range):
+        raise dg.Failure(
+            "no shard was chosen: on the job's page use Materialize all → All, or pick shards.",
+            allow_retries=False,
+        )
+    return list(context.partition_keys)
+
+
+def shards_with(context: dg.AssetExecutionContext, workspace: Workspace, name: str) -> list[str]:
+    """The registered shards that the dataset `name` has; the others are named in the run's log.
+
+    One WARC file that gave no segments must not hold up the work on all others.
+    """
+    registered = context.instance.get_dynamic_partitions(WARC_SHARDS)
+    there: list[str] = []
+    missing: list[str] = []
+    for shard in registered:
+        is_there = workspace.datasets.versions(name, shard).has_current()
+        (there if is_there else missing).append(shard)
+    if missing:
+        listed = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        context.log.warning(f"{len(missing)} shards without {name} are left out: {listed}")
+    return there
+
+
 def shards_data_version(
     context: dg.AssetExecutionContext, workspace: Workspace, name: str
 ) -> dg.DataVersion:

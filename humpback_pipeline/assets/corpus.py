@@ -3,7 +3,13 @@
 import dagster as dg
 
 from humpback_pipeline.assets.checks import check_results, check_specs
-from humpback_pipeline.assets.common import asset_settings, log_progress, shards_data_version
+from humpback_pipeline.assets.common import (
+    asset_settings,
+    log_progress,
+    shards_data_version,
+    shards_of,
+    shards_with,
+)
 from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
@@ -13,7 +19,7 @@ from humpback_pipeline.assets.metadata import (
     sample_table,
 )
 from humpback_pipeline.assets.retries import retried
-from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
+from humpback_pipeline.automation.partitions import warc_shards
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.checks import (
     check_not_empty,
@@ -49,7 +55,7 @@ def clueweb_segments(
     """Cut, filter and write the segments of each shard of this run."""
     opened = workspace.open()
     manifests = {}
-    for shard in context.partition_keys:
+    for shard in shards_of(context):
         manifest = manifests[shard] = write_segments(opened, shard, log_progress(context))
         facts = manifest.facts
         frame = opened.datasets.read(SEGMENTS, shard)
@@ -93,6 +99,8 @@ def clueweb_segments(
         "(MinHash-LSH, one of each cluster kept), then a sample fixed by hash is drawn. One row "
         "for each segment with the reason if it was left out; ids only, no texts."
     ),
+    # Every run over shards makes a new selection; the last to do so must see all their segments.
+    pool="selection",
     **asset_settings("corpus", "polars", "parquet", name=SELECTION),
 )
 @retried
@@ -101,7 +109,7 @@ def corpus_selection(
 ) -> dg.MaterializeResult:
     """Deduplicate and sample over all shards."""
     opened = workspace.open()
-    shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
+    shards = shards_with(context, opened, SEGMENTS)
     manifest = write_selection(opened, shards, log_progress(context))
     n_selected = manifest.facts["n_selected"]
     remedy = "See the yield of clueweb_segments: no page gave a segment that passed the filters."

@@ -12,7 +12,13 @@ import polars as pl
 
 from humpback_pipeline.assets.augmentation import augmented_set
 from humpback_pipeline.assets.checks import check_results, check_specs
-from humpback_pipeline.assets.common import asset_settings, log_progress, shards_data_version
+from humpback_pipeline.assets.common import (
+    asset_settings,
+    log_progress,
+    shards_data_version,
+    shards_of,
+    shards_with,
+)
 from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
@@ -26,7 +32,7 @@ from humpback_pipeline.assets.metadata import (
 from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
-from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
+from humpback_pipeline.automation.partitions import warc_shards
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.augmentation import AUGMENTED_SET
@@ -88,7 +94,7 @@ def _scores_asset(iteration: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = list(context.partition_keys)
+        shards = shards_of(context)
         manifests = {}
         for shard, manifest in write_curation_scores(
             opened, iteration, shards, log_progress(context)
@@ -112,7 +118,7 @@ def _scores_metadata(
     pairs = scores.join(workspace.datasets.read(AUGMENTED_SET, shard), on="segment_id")
     columns = ["rating", "instruction", "output"]
     return {
-        "mean_rating": manifest.facts["mean_rating"],
+        "mean_rating": round(manifest.facts["mean_rating"] or 0.0, 3),
         "pairs_cut": manifest.facts["n_truncated"],
         **ratings_plot(scores["rating"], [], title),
         "best": sample_table(pairs.sort("rating", descending=True), columns),
@@ -162,7 +168,7 @@ def _curated_asset(iteration: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
+        shards = shards_with(context, opened, scores_name(iteration))
         manifest = write_curated_set(opened, iteration, shards)
         facts = manifest.facts
         frame = opened.datasets.read(name)

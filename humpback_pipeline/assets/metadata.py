@@ -17,6 +17,8 @@ from humpback_pipeline.lineage.links import artefact_url
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.storage import Manifest
 
+SAMPLE_CELL_CHARS = (200, 140, 100, 70, 50, 35)
+
 
 def manifest_metadata(
     workspace: Workspace, manifest: Manifest, context: dg.AssetExecutionContext | None = None
@@ -75,9 +77,12 @@ def provenance_table(manifest: Manifest) -> str:
     return render_markdown_table(pl.DataFrame(rows))
 
 
-def sample_table(frame: pl.DataFrame, columns: list[str], n_rows: int = 5) -> dg.MetadataValue:
-    """Markdown table of the first rows."""
-    return dg.MetadataValue.md(render_markdown_table(frame.select(columns).head(n_rows)))
+def sample_table(frame: pl.DataFrame, columns: list[str], n_rows: int = 3) -> dg.MetadataValue:
+    """Markdown table of the first rows, with cells as long as the UI shows at once."""
+    rows = frame.select(columns).head(n_rows)
+    tables = (render_markdown_table(rows, max_chars=chars) for chars in SAMPLE_CELL_CHARS)
+    table = next((text for text in tables if len(text) < sparklines.INLINE_CHARS), None)
+    return dg.MetadataValue.md(table or render_markdown_table(rows))
 
 
 def counts_table(

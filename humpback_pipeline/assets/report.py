@@ -5,15 +5,15 @@ import polars as pl
 
 from humpback_pipeline.assets.augmentation import augmented_set
 from humpback_pipeline.assets.checks import check_results, check_specs
-from humpback_pipeline.assets.common import asset_settings
+from humpback_pipeline.assets.common import asset_settings, shards_with
 from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks
 from humpback_pipeline.assets.metadata import manifest_metadata, provenance_table
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
-from humpback_pipeline.automation.partitions import WARC_SHARDS
 from humpback_pipeline.evaluation import render_markdown_table
 from humpback_pipeline.lineage.links import artefact_url, base_url
 from humpback_pipeline.resources import WorkspaceResource
+from humpback_pipeline.stages.augmentation import AUGMENTED_SET
 from humpback_pipeline.stages.data_analysis import (
     DATA_STATISTICS,
     INSTRUCTION_DIVERSITY,
@@ -46,7 +46,7 @@ def data_statistics_asset(curated: list[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
+        shards = shards_with(context, opened, AUGMENTED_SET)
         manifest = write_data_statistics(opened, shards)
         table = opened.datasets.read(DATA_STATISTICS)
         return dg.MaterializeResult(
@@ -80,7 +80,7 @@ def instruction_diversity_asset(last_curated: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
+        shards = shards_with(context, opened, AUGMENTED_SET)
         manifest = write_instruction_diversity(opened, shards)
         table = opened.datasets.read(INSTRUCTION_DIVERSITY)
         sunbursts = {
@@ -125,7 +125,7 @@ def report_asset(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        shards = context.instance.get_dynamic_partitions(WARC_SHARDS)
+        shards = shards_with(context, opened, AUGMENTED_SET)
         path = write_report(opened, shards)
         rows = pl.DataFrame([{"stage": s.stage, "rows": s.rows} for s in funnel(opened, shards)])
         losses = pl.DataFrame(
@@ -137,12 +137,12 @@ def report_asset(
         final = opened.models.manifest(model_name(opened.recipe.curation.iterations))
         return dg.MaterializeResult(
             metadata={
+                "report": dg.MetadataValue.url(report_url(path.parent.name)),
+                "held_out_loss": dg.MetadataValue.md(render_markdown_table(losses)),
+                "rows": dg.MetadataValue.md(render_markdown_table(rows)),
                 "lineage": dg.MetadataValue.url(artefact_url(final)),
                 "everything_behind_it": dg.MetadataValue.md(provenance_table(final)),
-                "report": dg.MetadataValue.url(report_url(path.parent.name)),
                 "path": dg.MetadataValue.path(str(path)),
-                "rows": dg.MetadataValue.md(render_markdown_table(rows)),
-                "held_out_loss": dg.MetadataValue.md(render_markdown_table(losses)),
             }
         )
 

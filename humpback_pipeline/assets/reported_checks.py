@@ -55,7 +55,7 @@ def _last_record(
 
 
 def _is_outdated(instance: dg.DagsterInstance, record: AssetCheckExecutionRecord | None) -> bool:
-    """Whether the asset was materialised since, by which the UI takes the check for not executed."""
+    """Whether the asset was materialised since: the UI then shows the check as not executed."""
     if record is None:
         return True
     latest = instance.get_latest_materialization_event(record.key.asset_key)

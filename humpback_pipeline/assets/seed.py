@@ -9,6 +9,7 @@ from humpback_pipeline.assets.metadata import counts_table, manifest_metadata, s
 from humpback_pipeline.assets.reported_checks import report_check
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.sources import SOURCE_CHECKS, look_at_seeds, snapshot_metadata
+from humpback_pipeline.automation.observation import report_seed_data
 from humpback_pipeline.preflight import check_before_work
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.seeds import SEED_SCHEMA
@@ -21,7 +22,8 @@ from humpback_pipeline.stages.seed import SEED_PAIRS, write_seed_pairs
     description=(
         "The user's seed file or folder: a small set of human (instruction, output) pairs. Its "
         "version is the hash of its content, so an edit makes everything downstream stale. Each "
-        "observation shows which pairs were added, removed and changed since the one before."
+        "observation shows which pairs were added, removed and changed since the one before. "
+        "Watched by seed_data_sensor (see Automation)."
     ),
     tags={"stage": "seed"},
 )
@@ -55,6 +57,8 @@ def seed_pairs(
     opened = workspace.open()
     for line in check_before_work(opened):
         context.log.info(line)
+    # However the run was started, lineage begins with the content that is read here.
+    report_seed_data(context.instance, opened)
     manifest = write_seed_pairs(opened)
     frame = opened.datasets.read(SEED_PAIRS)
     return dg.MaterializeResult(

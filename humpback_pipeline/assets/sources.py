@@ -85,22 +85,23 @@ def seed_content(workspace: Workspace) -> str:
 def snapshot_metadata(workspace: Workspace, snapshot: Manifest) -> dict[str, Any]:
     """What the page of `seed_data` shows of one content: pairs, and what changed to get there."""
     metadata = {
+        "left_out": counts_table(snapshot.facts["dropped"]),
+        "format": snapshot.facts["format"],
         "path": dg.MetadataValue.path(str(workspace.recipe.seed.path)),
         "content_hash": dg.MetadataValue.text(snapshot.facts["content_hash"]),
-        "format": snapshot.facts["format"],
-        "pairs": snapshot.rows,
-        "left_out": counts_table(snapshot.facts["dropped"]),
     }
     diff = snapshot.facts["diff"]
     if diff is None:
-        return {**metadata, "diff": dg.MetadataValue.md("The first look at these seeds.")}
+        first = dg.MetadataValue.md("The first look at these seeds.")
+        return {"pairs": snapshot.rows, "diff": first, **metadata}
     return {
-        **metadata,
+        "pairs": snapshot.rows,
         "added": diff["added"],
         "removed": diff["removed"],
         "changed": diff["changed"],
-        "compared_with": dg.MetadataValue.text(diff["compared_with"]),
         "diff": dg.MetadataValue.md(_diff_table(diff)),
+        "compared_with": dg.MetadataValue.text(diff["compared_with"]),
+        **metadata,
     }
 
 

@@ -16,11 +16,19 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
+from humpback_pipeline.assets.sources import (
+    SEED_DATA_VALID,
+    WARC_FILES_PRESENT,
+    WARC_FILES_READABLE,
+)
+
 # An event is stored a moment after it got its time stamp, and clocks of two machines differ.
 LATENESS_S = 300.0
 PAGE = 25
 MAX_SHOWN = 12
 FAILED = {AssetCheckExecutionRecordStatus.FAILED}
+# The sensors tell of these themselves, as what they are: seed data, corpus.
+TOLD_ELSEWHERE = {SEED_DATA_VALID, WARC_FILES_PRESENT, WARC_FILES_READABLE}
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,8 @@ def find_failed_checks(
     """Checks of `graph` that did not pass and were not told yet, oldest first."""
     found: dict[str, FailedCheck] = {}
     for key in graph.asset_check_keys:
+        if key.name in TOLD_ELSEWHERE:
+            continue
         by_run: dict[str, list[AssetCheckExecutionRecord]] = {}
         for record in _failed_since(instance, key, cursor.from_s):
             by_run.setdefault(record.run_id or f"record {record.id}", []).append(record)

@@ -28,7 +28,7 @@ from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.recipe_file import ENVIRONMENT_FIELDS
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
-from humpback_pipeline.stages.summary import print_lines
+from humpback_pipeline.stages.summary import print_lines, selected_shards
 from humpback_pipeline.stages.warc_files import removed_shards
 
 LAUNCH_TAG = "humpback/launch"
@@ -89,7 +89,8 @@ def _run_locked(job: str, started_s: float) -> int:
 def print_summary() -> None:
     """Print rows, losses, ratings, selection quality and where the report is."""
     workspace = Workspace(load_recipe())
-    for line in print_lines(workspace, list(workspace.shards()), str(report_path(workspace))):
+    shards = selected_shards(workspace)
+    for line in print_lines(workspace, shards, str(report_path(workspace))):
         print(line)
     recipe = os.environ.get("HUMPBACK_RECIPE") or "demo"
     command = "make ui" if recipe == "demo" else f"make ui RECIPE={recipe}"

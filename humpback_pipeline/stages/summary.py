@@ -17,6 +17,12 @@ from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY
 from humpback_pipeline.stages.workspace import Workspace
 
 
+def selected_shards(workspace: Workspace) -> list[str]:
+    """The shards that the current selection was made over. Raises NotMaterializedError."""
+    keys = workspace.datasets.manifest(SELECTION).inputs
+    return [key.partition("/")[2] for key in keys]
+
+
 def funnel(workspace: Workspace, shards: Sequence[str]) -> list[FunnelStage]:
     """Rows at every stage from pages to curated pairs, with what was dropped and why."""
     datasets = workspace.datasets

@@ -57,6 +57,10 @@ class Versions:
             write_text_atomic(self.folder / CURRENT_NAME, version + "\n")
             self._forget_old()
 
+    def has_current(self) -> bool:
+        """Whether there is a current version."""
+        return (self.folder / CURRENT_NAME).is_file()
+
     def current(self) -> Path:
         """Folder of the current version. Raises NotMaterializedError."""
         pointer = self.folder / CURRENT_NAME

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from sensed import PAIRS, Sensed, Status, make_run
 
 from humpback_pipeline.automation.observation import SourceUnusableError
@@ -145,6 +146,17 @@ def test_any_run_in_progress_is_waited_for(ready: Sensed, job: str) -> None:
 def test_run_of_another_project_on_the_instance_is_not_waited_for(ready: Sensed) -> None:
     make_run(ready.instance, "somebody_elses", Status.STARTED)
     ready.write_pairs(B)
+    assert len(ready.look().runs) == 1
+
+
+def test_backfill_is_waited_for_between_its_runs(ready: Sensed) -> None:
+    backfill = PartitionBackfill(
+        "abcdefgh", BulkActionStatus.REQUESTED, False, {}, time.time(), partition_names=[]
+    )
+    ready.instance.add_backfill(backfill)
+    ready.write_pairs(B)
+    assert "waits, as backfill abcdefgh is in progress" in ready.look().skip
+    ready.instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
     assert len(ready.look().runs) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -19,8 +20,9 @@ from humpback_pipeline.automation.partitions import (
 )
 from humpback_pipeline.automation.sensors import RANGE_END_TAG, RANGE_START_TAG
 from humpback_pipeline.automation.tags import PRIORITY_TAG, REASON_TAG, TRIGGER_TAG
-from humpback_pipeline.stages import warc_files
+from humpback_pipeline.stages import Workspace, warc_files
 from humpback_pipeline.stages.warc_files import removed_shards
+from humpback_pipeline.storage import hash_file
 
 PARTITION_TAG = "dagster/partition"
 
@@ -221,17 +223,35 @@ def test_two_files_of_one_key_fail_the_tick(ready: Sensed) -> None:
         look(ready)
 
 
-def test_files_are_hashed_within_the_budget_and_the_rest_later(
-    ready: Sensed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_hashed_within_the_budget_and_the_rest_later(ready: Sensed) -> None:
     for key in ("a", "b"):
         os.utime(ready.warc_dir / f"{key}.warc.gz")
     survey = warc_files.survey_shards(ready.workspace, ready.registered, budget_s=0.0)
     assert [shard.state for shard in survey] == ["unknown", "unknown"]
     ready.add_warc("a", pages="d")
-    monkeypatch.setattr(warc_files, "HASH_BUDGET_S", 0.0)
     survey = warc_files.survey_shards(ready.workspace, ready.registered, budget_s=5.0)
     assert [shard.state for shard in survey] == ["changed", "same"]
+
+
+def test_large_file_is_read_once_over_several_looks_and_does_not_hold_up_others(
+    ready: Sensed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def slow_for_a(workspace: Workspace, path: Path) -> str:
+        read.append(path.name)
+        time.sleep(0.6 if path.name.startswith("a") else 0.0)
+        return hash_file(path)
+
+    monkeypatch.setattr(Workspace, "warc_hash", slow_for_a)
+    for key in ("a", "b"):
+        os.utime(ready.warc_dir / f"{key}.warc.gz")
+    states = []
+    for budget_s in (0.1, 0.1, 5.0):
+        survey = warc_files.survey_shards(ready.workspace, ready.registered, budget_s)
+        states.append([shard.state for shard in survey])
+    assert states == [["unknown", "unknown"], ["unknown", "same"], ["same", "same"]]
+    assert sorted(read) == ["a.warc.gz", "b.warc.gz"]
 
 
 def test_partitions_can_be_shown_before_anything_runs(sensed: Sensed) -> None:

@@ -154,8 +154,10 @@ def test_one_shard_of_one_iteration_can_be_materialised_alone(
     }
     command = [sys.executable, "-m", "dagster", "asset", "materialize"]
     command += ["-m", "humpback_pipeline.definitions", "--select", "curation_scores_1"]
+    # Nothing has changed, so that without it the version that is there would be kept.
+    config = {"resources": {"workspace": {"config": {"rebuild": True}}}}
     result = subprocess.run(
-        [*command, "--partition", "torn"],
+        [*command, "--partition", "torn", "--config-json", json.dumps(config)],
         cwd=ROOT,
         env=project.environment,
         capture_output=True,
@@ -177,8 +179,10 @@ def test_killed_run_leaves_no_process_and_its_slot_is_free_for_the_next(
     project, _ = finished
     before = project.workspace().models.manifest("m0").version
     command = [sys.executable, "-m", "humpback_pipeline", "run", "--job", "iteration_0"]
+    # Another model, or there would be nothing to do.
+    environment = {**project.environment, "HUMPBACK_SET": "training.seed=1"}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=project.environment, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -190,7 +194,7 @@ def test_killed_run_leaves_no_process_and_its_slot_is_free_for_the_next(
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
     assert project.workspace().models.manifest("m0").version == before
-    again = project.command("run", "--job", "iteration_0")
+    again = project.command("run", "--job", "iteration_0", environment=environment)
     assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-2000:]
     assert "was killed: marked failed" in again.stdout
     assert project.workspace().models.manifest("m0").version != before

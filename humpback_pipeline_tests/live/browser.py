@@ -48,6 +48,12 @@ class Visitor:
         self.page: Page = browser.new_page(viewport={"width": 1600, "height": 1000})
         self.page.set_default_timeout(PATIENCE_MS)
 
+    def diagnosis(self) -> str:
+        """What the page says, and where its picture is."""
+        picture = self.live.project.folder / "page.png"
+        self.page.screenshot(path=picture)
+        return f"{self.page.url}, {picture}\n{self.page.inner_text('body')[:3_000]}"
+
     def open(self, path: str) -> Page:
         """Go to a page of the Dagster UI."""
         self.page.goto(self.live.url + path)
@@ -61,6 +67,11 @@ class Visitor:
     def button(self, text: str) -> Locator:
         """The first button with this text in its name."""
         return self.page.get_by_role("button", name=text).first
+
+    def fact(self, name: str) -> Locator:
+        """The row of a page's metadata with this name."""
+        cell = self.page.get_by_role("cell", name=name, exact=True)
+        return self.page.get_by_role("row").filter(has=cell).first
 
     def materialize(self, path: str, *shards: str) -> None:
         """On the page at `path`, materialise: shards by name, or a choice such as "All"."""
@@ -78,6 +89,13 @@ class Visitor:
             self.page.keyboard.press("Escape")
         self.page.get_by_role("button", name="Launch").last.click()
         expect(self.page.get_by_text("Partition selection")).to_have_count(0)
+
+    def write_config(self, text: str) -> None:
+        """Replace what is in the launchpad's editor; the cursor ends in the last field."""
+        self.page.locator(".CodeMirror").first.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+        self.page.keyboard.press("ArrowLeft")
 
     def more(self, item: str) -> None:
         """Choose an item of the menu beside the graph's "Materialize all"."""

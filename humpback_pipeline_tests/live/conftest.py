@@ -42,10 +42,10 @@ def open_ui(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Show what the UI and its runs said beside a failed test."""
+    """Show what the UI, its runs and the browser said beside a failed test."""
     report = yield
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
-            if isinstance(value, LiveUi):
-                report.sections.append((f"live UI: {name}", value.diagnosis()))
+            if hasattr(value, "diagnosis"):
+                report.sections.append((name, value.diagnosis()))
     return report

@@ -21,6 +21,7 @@ import httpx
 import psutil
 import queries
 from projects import ROOT, Project, free_port
+from ui_processes import kind_of, processes_of
 
 LOCATION = "humpback_pipeline"
 REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
@@ -28,14 +29,6 @@ ALL_ASSETS_JOB = "__ASSET_JOB"
 RANGE_START, RANGE_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
 Status = dg.DagsterRunStatus
 FINISHED = {Status.SUCCESS, Status.FAILURE, Status.CANCELED}
-# What `kill` knows: words of a process' command line.
-PROCESSES = {
-    "ui": ("-m humpback_pipeline ui", "process_tree.py"),
-    "dev": ("-m dagster dev",),
-    "webserver": ("dagster_webserver",),
-    "daemon": ("dagster._daemon",),
-    "code_server": ("code-server start", "api grpc"),
-}
 T = TypeVar("T")
 
 
@@ -114,26 +107,18 @@ class LiveUi:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this project, however deep, orphans too: told by its DAGSTER_HOME."""
-        mine, home = [], str(self.project.dagster_home)
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("DAGSTER_HOME") == home:
-                    mine.append(process)
-            except psutil.Error:
-                continue
-        return [p for p in mine if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return processes_of(self.project.dagster_home)
 
     def steps_at_work(self) -> list[psutil.Process]:
         """Processes of run workers and their steps."""
-        helper = "multiprocessing.resource_tracker"  # of the code server; stays
-        return [p for p in self.processes() if _kind(p) == "runs" and helper not in _line(p)]
+        return [process for process in self.processes() if kind_of(process) == "runs"]
 
     def kill(self, what: str = "all") -> list[psutil.Process]:
-        """SIGKILL `all` processes, those of a kind in `PROCESSES`, or `runs` (workers and steps).
+        """SIGKILL `all` processes, or those of a kind in `ui_processes.KINDS`, or `runs`.
 
         Returns what was killed.
         """
-        found = [process for process in self.processes() if what in ("all", _kind(process))]
+        found = [process for process in self.processes() if what in ("all", kind_of(process))]
         for process in found:
             process.kill()
         psutil.wait_procs(found, timeout=10)
@@ -313,18 +298,3 @@ class LiveUi:
         except (httpx.HTTPError, ValueError):
             return False
         return bool(nodes)
-
-
-def _line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def _kind(process: psutil.Process) -> str:
-    line = _line(process)
-    for kind, marks in PROCESSES.items():
-        if any(mark in line for mark in marks):
-            return kind
-    return "runs" if line else ""

@@ -33,6 +33,7 @@ ORDER = [
     ("m1_responses", "win_rates"),
     ("win_rates", "report"),
 ]
+TRAINING_STEPS = "resources:\n  workspace:\n    config:\n      training:\n        steps: {}\n"
 STALE_CAUSES = "{ assetNodes { assetKey { path } staleCauses { reason key { path } } } }"
 FINISHED_BACKFILL = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
 
@@ -186,23 +187,41 @@ def test_pages_of_a_model_show_its_origin_its_losses_and_its_checks(
     expect(page.get_by_text("Passed").first).to_be_visible()
 
 
-def test_samples_and_ratings_show_on_the_page_of_a_shard(
+def test_ratings_are_drawn_and_samples_one_click_away_on_the_page_of_a_shard(
     materialized: LiveUi, visitor: Visitor
 ) -> None:
     page = visitor.open("/assets/curation_scores_1?view=partitions&partition=garden")
-    for text in ("mean_rating", "ratings", "best", "worst", "instruction"):
-        expect(page.get_by_text(text).first).to_be_visible()
+    small = visitor.fact("ratings").get_by_role("img")
+    expect(small).to_be_visible()
+    visitor.fact("ratings_large").get_by_text("[Show Markdown]").click()
+    large = visitor.dialog.get_by_role("img", name=re.compile("ratings"))
+    expect(large).to_be_visible()
+    for image in (small, large):
+        assert image.evaluate("image => image.complete && image.naturalWidth") > 0
+    page.keyboard.press("Escape")
+    best = visitor.fact("best")
+    expect(best).to_be_visible()
+    if best.get_by_text("[Show Markdown]").count():
+        best.get_by_text("[Show Markdown]").click()
+        best = visitor.dialog
+    expect(best.get_by_text("instruction")).to_be_visible()
 
 
-def test_launchpad_offers_the_settings_and_refuses_a_wrong_type(visitor: Visitor) -> None:
+def test_launchpad_explains_its_fields_refuses_a_wrong_type_and_runs_with_a_right_one(
+    materialized: LiveUi, visitor: Visitor
+) -> None:
     page = visitor.open("/locations/humpback_pipeline/jobs/iteration_0/playground")
     expect(page.get_by_text("overrides").first).to_be_visible()
-    expect(page.get_by_text("No errors")).to_be_visible()
-    page.locator(".CodeMirror").first.click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text("resources: {workspace: {config: {recipe: [1, 2]}}}")
-    expect(page.get_by_text("No errors")).to_have_count(0)
+    visitor.write_config(TRAINING_STEPS.format("many"))
+    expect(page.get_by_text("workspace:config:training:steps")).to_be_visible()
     expect(visitor.button("Launch Run")).to_be_disabled()
+    visitor.write_config(TRAINING_STEPS.format(3))
+    expect(page.get_by_text("No errors")).to_be_visible()
+    expect(page.get_by_text("Optimizer steps").first).to_be_visible()
+    n_before = len(materialized.runs())
+    visitor.button("Launch Run").click()
+    (run,) = new_runs(materialized, n_before)
+    assert any("training m0: 3/3 steps" in line for line in materialized.messages(run.run_id))
 
 
 def test_progress_shows_while_a_step_runs_and_terminate_ends_it_within_seconds(
