@@ -17,7 +17,7 @@ from humpback_pipeline.automation.publishing import publish_version
 from humpback_pipeline.automation.schedules import build_schedules
 from humpback_pipeline.automation.sensors import build_sensors
 from humpback_pipeline.recipe import load_recipe
-from humpback_pipeline.resources import build_workspace
+from humpback_pipeline.resources import build_workspace, no_objects
 
 # The recipe decides the shape of the graph (how many iterations); a faulty one stops the location
 # from loading, with an error that names its file, line and field.
@@ -40,7 +40,6 @@ defs = dg.Definitions(
     jobs=[*build_jobs(iterations), publish_version],
     sensors=[*build_sensors(recipe), *build_alert_sensors(recipe)],
     schedules=build_schedules(recipe),
-    # Assets hand over names, not objects, so nothing is to be stored; the default would pickle.
-    resources={"workspace": build_workspace(recipe), "io_manager": dg.mem_io_manager},
+    resources={"workspace": build_workspace(recipe), "io_manager": no_objects},
     executor=build_executor(recipe),
 )

@@ -82,8 +82,11 @@ def test_truncated_shard_yields_what_is_readable_and_says_what_was_lost(
             if record.event_log_entry.dagster_event is not None
             and record.event_log_entry.dagster_event.event_type_value == "ASSET_CHECK_EVALUATION"
         ]
-    warned = {check.check_name for check in checks if not check.passed}
-    assert warned == {"shard_read_whole"}
+    failed = [check for check in checks if not check.passed]
+    # A model this small fails bounds of its own; none of them blocks.
+    assert {check.severity for check in failed} == {dg.AssetCheckSeverity.WARN}
+    of_segments = [c.check_name for c in failed if c.asset_key == dg.AssetKey("clueweb_segments")]
+    assert of_segments == ["shard_read_whole"]
 
 
 def test_every_rating_is_a_number_on_the_scale_for_every_augmented_pair(
