@@ -55,13 +55,21 @@ def _check_seeds(workspace: Workspace) -> str:
 
 
 def _check_corpus(workspace: Workspace) -> str:
-    from humpback_pipeline.web import read_documents
+    from humpback_pipeline.stages.warc_files import refusal
+    from humpback_pipeline.web import NotAWarcError
+    from humpback_pipeline.web.shards import CorpusError
 
-    shards = workspace.shards()
-    for path in shards.values():
-        with read_documents(path) as reader:
-            next(reader, None)
-    return f"corpus: {len(shards)} WARC files in {workspace.recipe.corpus.warc_dir}"
+    try:
+        shards = workspace.shards()
+    except CorpusError:
+        if not workspace.datasets.versions("corpus_selection").has_current():
+            raise
+        return "corpus: no WARC file is there any more; the segments made from them stay in use"
+    refused = [reason for path in shards.values() if (reason := refusal(path))]
+    if len(refused) == len(shards):
+        raise NotAWarcError(refused[0])
+    left_out = f"; {len(refused)} cannot be opened: {refused[0]}" if refused else ""
+    return f"corpus: {len(shards)} WARC files in {workspace.recipe.corpus.warc_dir}{left_out}"
 
 
 def _check_evaluation(workspace: Workspace) -> str:

@@ -17,6 +17,7 @@ from humpback_pipeline.lineage.links import artefact_url
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.storage import Manifest
 
+MAX_PROVENANCE_ENTRIES = 100
 SAMPLE_CELL_CHARS = (200, 140, 100, 70, 50, 35)
 
 
@@ -39,8 +40,11 @@ def manifest_metadata(
         "version": dg.MetadataValue.text(manifest.version),
         "content_hash": dg.MetadataValue.text(manifest.content_hash),
         "recipe": dg.MetadataValue.text(f"{manifest.recipe_name} ({manifest.recipe_hash})"),
-        "provenance": dg.MetadataValue.json(manifest.provenance.model_dump()),
     }
+    # Every partition of every run has it in its event; of a large crawl that would be megabytes.
+    provenance = manifest.provenance.model_dump()
+    if sum(map(len, provenance.values())) <= MAX_PROVENANCE_ENTRIES:
+        metadata["provenance"] = dg.MetadataValue.json(provenance)
     if manifest.rows is not None:
         metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows)
     if manifest.columns:
@@ -123,8 +127,10 @@ def length_plot(name: str, lengths: pl.Series, label: str) -> dict[str, dg.Metad
 
 def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
     """Metadata of a trained model: loss before and after, curve, speed, mixture."""
-    steps = [(step, loss) for step, loss, _ in facts["train_curve"]]
-    curve = loss_curve(steps, facts["held_out_curve"], title=title)
+    # A manifest read back has null where a loss was not a number.
+    steps = [(step, loss) for step, loss, _ in facts["train_curve"] if loss is not None]
+    held_out = [(step, loss) for step, loss in facts["held_out_curve"] if loss is not None]
+    curve = loss_curve(steps, held_out, title=title)
     losses = {
         "held_out_loss_before": facts["loss_before"],
         "held_out_loss_after": facts["loss_after"],

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from humpback_pipeline.assets.metadata import manifest_metadata
+from humpback_pipeline.automation.in_flight import work_in_flight
 from humpback_pipeline.lineage import Catalogue
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages import Workspace
@@ -36,13 +37,21 @@ class BusyHomeError(RuntimeError):
     """A run is at work and would read half of its inputs before the change, half after."""
 
 
-def republish(workspace: Workspace, asset: str, version: str, partition: str = "") -> Manifest:
+def republish(
+    instance: dg.DagsterInstance,
+    workspace: Workspace,
+    asset: str,
+    version: str,
+    partition: str = "",
+) -> Manifest:
     """Make a kept version of a dataset or model current; return its manifest.
 
     asset: its name, or name/partition. version: its name, a unique prefix, or `previous`. Raises
     UnknownArtefactError, UnknownVersionError or BusyHomeError.
     """
     key = f"{asset}/{partition}" if partition else asset
+    if at_work := work_in_flight(instance):
+        raise BusyHomeError(f"{at_work}; publish {key} when it has ended.")
     artefact = Catalogue(workspace.home).resolve(key, version)
     if artefact.kind == "model":
         versions = workspace.models.versions(artefact.name)
@@ -119,7 +128,9 @@ def publish_kept_version(
     """Publish a kept version and report it as a materialisation of its asset."""
     opened = workspace.open()
     try:
-        manifest = republish(opened, config.asset, config.version, config.partition)
+        manifest = republish(
+            context.instance, opened, config.asset, config.version, config.partition
+        )
     except (LookupError, BusyHomeError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     context.log_event(republished_event(context.instance, opened, manifest))

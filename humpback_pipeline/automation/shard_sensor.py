@@ -21,6 +21,8 @@ from humpback_pipeline.stages.warc_files import WarcShard, gone_shards, refusal,
 from humpback_pipeline.web.shards import CorpusError
 
 MAX_LISTED = 8
+# Each run makes a new selection over all shards, so scattered changes are not run one by one.
+MAX_RUNS = 8
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,12 @@ def shard_runs(work: ShardWork, registered: Sequence[str]) -> list[list[str]]:
     """Ranges of partitions to run, one run each; the new ones will be registered at the end."""
     keys = {shard.key for shard in work.todo}
     new = [shard.key for shard in work.todo if not shard.is_registered]
-    return contiguous_groups(keys, [*registered, *new])
+    order = [*registered, *new]
+    groups = contiguous_groups(keys, order)
+    if len(groups) <= MAX_RUNS:
+        return groups
+    # One run over all between them instead: shards that have not changed are reused in it.
+    return [order[order.index(groups[0][0]) : order.index(groups[-1][-1]) + 1]]
 
 
 def shard_reason(work: ShardWork, keys: Collection[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+# Number of the process of the command that a run was started by.
+PROCESS_TAG = "humpback/process"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 PRIORITY_TAG = "dagster/priority"

@@ -7,7 +7,7 @@ nothing is concluded from a process number alone, which another process may have
 from __future__ import annotations
 
 import contextlib
-import shutil
+import fnmatch
 import signal
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import dagster as dg
 import psutil
 from filelock import FileLock, Timeout
 
+from humpback_pipeline.automation.tags import PROCESS_TAG
 from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.storage.atomic import remove_path, temporary_paths
 
 # A process started this much later than the event that names its number is another one.
 CLOCK_TOLERANCE_S = 5.0
@@ -43,7 +45,12 @@ def worker_is_alive(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         except Timeout:
             return True
     # Not at its steps yet: the process is only known by its number.
-    return find_worker(instance, run.run_id) is not None
+    if find_worker(instance, run.run_id) is not None:
+        return True
+    # A run of the command line names its process with its first steps only; its command is known.
+    command = run.tags.get(PROCESS_TAG, "")
+    is_named = _named_numbers(instance, run.run_id, dg.DagsterEventType.ENGINE_EVENT)
+    return not is_named and command.isdigit() and _is_alive(int(command))
 
 
 def find_worker(instance: dg.DagsterInstance, run_id: str) -> psutil.Process | None:
@@ -127,11 +134,9 @@ def remove_leftovers_of(home: Path, process_ids: set[int]) -> None:
     for pid in process_ids:
         if _is_alive(pid):
             continue
-        for path in list(home.expanduser().rglob(f".tmp-*-{pid}-*")):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        for path in temporary_paths(home.expanduser()):
+            if fnmatch.fnmatch(path.name, f"*-{pid}-*"):
+                remove_path(path)
 
 
 def _lock_path(instance: dg.DagsterInstance, run_id: str) -> Path:

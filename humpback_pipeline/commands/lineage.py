@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from humpback_pipeline.lineage.text import (
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.seeds import SeedDataError, seed_content_hash
 from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.warc_hashes import hash_until
 from humpback_pipeline.web.shards import CorpusError
 
 ALL = 1_000_000
@@ -66,11 +68,14 @@ def open_catalogue() -> Catalogue:
     return Catalogue(Workspace(load_recipe()).home)
 
 
-def sources_now(workspace: Workspace, only: Set[str] | None = None) -> SourcesNow:
+def sources_now(
+    workspace: Workspace, only: Set[str] | None = None, budget_s: float = 86_400.0
+) -> SourcesNow:
     """Hash the recipe's seed data and WARC files; one that was not touched is not read again.
 
     `only` names the shards whose files to hash; None: all. What cannot be read is left out: it is
-    the business of preflight to complain.
+    the business of preflight to complain. So is a file whose hash takes longer than `budget_s`;
+    reading goes on for the next call.
     """
     hashes: dict[str, str] = {}
     seed_path = workspace.recipe.seed.path
@@ -79,7 +84,9 @@ def sources_now(workspace: Workspace, only: Set[str] | None = None) -> SourcesNo
     try:
         shards = workspace.shards()
         wanted = [key for key in shards if only is None or key in only]
-        hashes.update({key: workspace.warc_hash(shards[key]) for key in wanted})
+        deadline_s = time.monotonic() + budget_s
+        found = {key: hash_until(workspace, shards[key], deadline_s) for key in wanted}
+        hashes.update({key: value for key, value in found.items() if value})
     except (OSError, CorpusError):
         return SourcesNow(hashes, None)
     return SourcesNow(hashes, set(shards))

@@ -41,6 +41,7 @@ from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.recipe_file import RecipeError
 from humpback_pipeline.stages import Workspace
 
+PAGE_BUDGET_S = 2.0
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
@@ -229,7 +230,7 @@ class _Views:
             return SourcesNow({}, None)  # another home's data say nothing of this one's
         # A WARC file nobody has read yet may be huge; a page does not wait for it.
         known = {key.split("/", 1)[1] for key in catalogue.keys() if "/" in key}  # noqa: SIM118
-        return sources_now(workspace, only=known)
+        return sources_now(workspace, only=known, budget_s=PAGE_BUDGET_S)
 
 
 def _twice(view: Callable[[Request], Response]) -> Callable[[Request], Response]:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from humpback_pipeline.automation.jobs import ALL_JOB
 from humpback_pipeline.automation.observation import report_seed_data
 from humpback_pipeline.automation.partitions import WARC_SHARDS, register_shards
-from humpback_pipeline.automation.tags import range_tags
+from humpback_pipeline.automation.tags import PROCESS_TAG, range_tags
 from humpback_pipeline.automation.worker import bury, bury_dead_runs
 from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.watch import RunWatcher
@@ -32,7 +32,6 @@ from humpback_pipeline.stages.summary import print_lines, selected_shards
 from humpback_pipeline.stages.warc_files import removed_shards
 
 LAUNCH_TAG = "humpback/launch"
-PROCESS_TAG = "humpback/process"
 MAX_RETRIES_TAG = "dagster/max_retries"
 POLL_S = 1.0
 

@@ -17,12 +17,14 @@ import dagster as dg
 import psutil
 from filelock import FileLock, Timeout
 
+from humpback_pipeline.automation.observation import report_seed_data
 from humpback_pipeline.automation.partitions import register_new_shards
 from humpback_pipeline.automation.worker import bury_dead_runs
 from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.process_tree import ProcessTree, kill_owned
 from humpback_pipeline.lineage.links import PORT_VARIABLE, pages_port
 from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.seeds import SeedDataError
 from humpback_pipeline.stages import Workspace
 
 HOST = "127.0.0.1"
@@ -104,7 +106,10 @@ def _only_one_ui() -> Iterator[None]:
 def _prepare() -> None:
     """Register new WARC files; bury killed runs, so that the daemon launches the rest at once."""
     with dg.DagsterInstance.get() as instance:
-        register_new_shards(instance, Workspace(load_recipe()))
+        workspace = Workspace(load_recipe())
+        register_new_shards(instance, workspace)
+        with contextlib.suppress(SeedDataError):  # its check says so in the UI
+            report_seed_data(instance, workspace)
         for run in bury_dead_runs(instance, launched_here=True):
             print(f"Run {run.run_id[:8]} was killed: what it had not done is launched again.")
 
@@ -114,7 +119,7 @@ def _pages(home: Path, dagster_port: int) -> Iterator[str]:
     """Serve the pages beside Dagster's; yield the address of the start page."""
     from humpback_pipeline.commands.pages import PagesServer
 
-    _check_free(dagster_port, "--port NUMBER (make ui: PORT=NUMBER)")
+    _check_free(dagster_port, "python -m humpback_pipeline ui --port NUMBER")
     _check_free(pages_port(), f"{PORT_VARIABLE}=NUMBER")
     with PagesServer(HOST, pages_port(), home, f"http://{HOST}:{dagster_port}") as server:
         yield server.address

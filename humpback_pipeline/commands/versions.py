@@ -24,8 +24,8 @@ def publish(name: str, version: str, partition: str = "") -> int:
     """Make a kept version current and report it to the Dagster instance."""
     bind_homes()
     workspace = Workspace(load_recipe())
-    manifest = republish(workspace, name, version, partition)
     with dg.DagsterInstance.get() as instance:
+        manifest = republish(instance, workspace, name, version, partition)
         instance.report_runless_asset_event(republished_event(instance, workspace, manifest))
     print(f"{manifest.key}: version {manifest.version} is current; `stale` lists what follows.")
     return 0

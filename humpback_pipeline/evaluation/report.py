@@ -60,7 +60,7 @@ def key_numbers(data: ReportData) -> list[KeyNumber]:
             KeyNumber(
                 f"{curated.rows:,}",
                 f"pairs in {curated.name}",
-                f"{share}rating ≥ {curated.threshold:g}",
+                f"{share}rating ≥ {curated.threshold:.2f}",
             )
         )
     if data.models:

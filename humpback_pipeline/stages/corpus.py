@@ -31,6 +31,7 @@ from humpback_pipeline.web import (
     segments_to_frame,
     select_sample,
 )
+from humpback_pipeline.web.shards import CorpusError
 
 SEGMENTS = "clueweb_segments"
 SELECTION = "corpus_selection"
@@ -53,7 +54,7 @@ def write_segments(
     Segments stream to Parquet, so memory does not grow with the shard. Raises NotAWarcError.
     """
     corpus = workspace.recipe.corpus
-    if shard not in workspace.shards() and (kept := _segments_of_removed_file(workspace, shard)):
+    if not _has_file(workspace, shard) and (kept := _segments_of_removed_file(workspace, shard)):
         return kept
     path = workspace.shard(shard)
     origin = workspace.origin(
@@ -94,6 +95,13 @@ def write_segments(
         partition=shard,
         facts=lambda: {**_shard_facts(segments.report), "warc_file": str(path)},
     )
+
+
+def _has_file(workspace: Workspace, shard: str) -> bool:
+    try:
+        return shard in workspace.shards()
+    except CorpusError:  # every file was taken away
+        return False
 
 
 def _segments_of_removed_file(workspace: Workspace, shard: str) -> Manifest | None:

@@ -170,6 +170,9 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
         settings={
             "selection": recipe.curation.selection.model_dump(),
             "contamination_ngram_words": recipe.curation.contamination_ngram_words,
+            # Read for texts and addresses, which equal ratings do not tell apart.
+            "pairs": [m.content_hash for m in datasets.manifests(AUGMENTED_SET, shards)],
+            "pages": [m.content_hash for m in datasets.manifests(SEGMENTS, shards)],
         },
     )
     if unchanged := workspace.unchanged_dataset(origin):

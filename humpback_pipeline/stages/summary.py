@@ -89,8 +89,8 @@ def trained_models(workspace: Workspace) -> list[ModelSummary]:
                 tokens_per_s=facts["tokens_per_s"],
                 seconds=facts["elapsed_s"],
                 loss_curve_png=loss_curve(
-                    [(step, loss) for step, loss, _ in facts["train_curve"]],
-                    facts["held_out_curve"],
+                    [(step, loss) for step, loss, _ in facts["train_curve"] if loss is not None],
+                    [(step, loss) for step, loss in facts["held_out_curve"] if loss is not None],
                     title=name,
                 ),
             )

@@ -50,7 +50,7 @@ def hash_until(workspace: Workspace, path: Path, deadline_s: float) -> str | Non
     hashing.join(max(0.0, left_s))
     if hashing.is_alive():
         return None
-    del _running[path, signature]
+    _running.pop((path, signature), None)  # another thread may have waited for it as well
     if hashing.value is None or file_signature(path) != signature:
         return None
     _known[path] = (signature, hashing.value)
@@ -59,7 +59,7 @@ def hash_until(workspace: Workspace, path: Path, deadline_s: float) -> str | Non
 
 def is_being_read(path: Path) -> bool:
     """Whether an earlier call left this file unfinished: others should come first."""
-    return any(running == path for running, _ in _running)
+    return any(running == path for running, _ in list(_running))
 
 
 def file_signature(path: Path) -> str:

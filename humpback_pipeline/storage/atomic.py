@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+TEMPORARY_PREFIX = ".tmp-"
+
 
 @contextlib.contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
@@ -22,7 +24,9 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     if target.exists():
         raise FileExistsError(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".tmp-{target.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    temporary = target.with_name(
+        f"{TEMPORARY_PREFIX}{target.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    )
     temporary.mkdir()
     try:
         yield temporary
@@ -39,7 +43,9 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 def write_text_atomic(path: Path, text: str) -> None:
     """Replace the file at `path` by `text`, or leave it as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(
+        f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    )
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -64,17 +70,30 @@ def remove_leftovers(folder: Path, *, older_than_s: float = 86_400.0) -> list[Pa
     import time
 
     limit = time.time() - older_than_s
-    leftovers = [
-        path
-        for path in folder.rglob(".tmp-*")
-        if path.exists() and path.stat().st_mtime < limit and not _writer_is_alive(path)
-    ]
-    for path in leftovers:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    leftovers = []
+    for path in temporary_paths(folder):
+        with contextlib.suppress(FileNotFoundError):  # published or given up just now
+            if path.stat().st_mtime < limit and not _writer_is_alive(path):
+                leftovers.append(path)
+                remove_path(path)
     return leftovers
+
+
+def temporary_paths(folder: Path) -> Iterator[Path]:
+    """Temporary files and folders below `folder`, whatever appears or goes meanwhile."""
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if name.startswith(TEMPORARY_PREFIX):
+                yield Path(root, name)
+        folders[:] = [name for name in folders if not name.startswith(TEMPORARY_PREFIX)]
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file or a whole folder; one that is gone already is no error."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _writer_is_alive(path: Path) -> bool:

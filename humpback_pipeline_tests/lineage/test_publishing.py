@@ -16,6 +16,7 @@ from small_home import SmallHome
 from humpback_pipeline.__main__ import main
 from humpback_pipeline.assets.metadata import manifest_metadata
 from humpback_pipeline.automation.publishing import (
+    BusyHomeError,
     PublishVersionConfig,
     publish_version,
     republish,
@@ -75,7 +76,7 @@ def statuses(
 
 
 def publish(instance: dg.DagsterInstance, name: str, version: str = "previous") -> Manifest:
-    manifest = republish(workspace(), name, version)
+    manifest = republish(instance, workspace(), name, version)
     instance.report_runless_asset_event(republished_event(instance, workspace(), manifest))
     return manifest
 
@@ -162,13 +163,19 @@ def test_job_fails_with_words_for_what_it_cannot_publish(
     assert not instance.get_latest_materialization_event(dg.AssetKey(asset))
 
 
-def test_nothing_is_published_under_a_running_run(home: SmallHome) -> None:
+def test_nothing_is_published_under_a_running_run(
+    home: SmallHome, instance: dg.DagsterInstance
+) -> None:
     before = home.model("m0", ["seed_pairs"], weights="other")
     with (
         FileLock(home.home / "run.lock"),
-        pytest.raises(RuntimeError, match="a run is at work"),
+        pytest.raises(BusyHomeError, match="a run is at work"),
     ):
-        republish(workspace(), "m0", "previous")
+        republish(instance, workspace(), "m0", "previous")
+    run = dg.DagsterRun(job_name="humpback", status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)  # as the UI starts them, without the lock of `make run`
+    with pytest.raises(BusyHomeError, match=run.run_id[:8]):
+        republish(instance, workspace(), "m0", "previous")
     assert home.models.manifest("m0") == before
 
 
