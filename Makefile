@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
+# Files of tests at once. Much of the live tests is waiting; a worker with a real model needs 4 GB.
+TEST_WORKERS ?= 2
 RECIPE := $(or $(RECIPE),$(HUMPBACK_RECIPE),demo)
 export DAGSTER_HOME ?= $(CURDIR)
 export HUMPBACK_RECIPE := $(RECIPE)
@@ -38,7 +40,7 @@ screenshots: setup  ## Take the README's pictures again from the run that is her
 	@$(BIN)/python docs/screenshots.py
 
 test: setup  ## All tests, with real vLLM and real training steps
-	@$(BIN)/python -m pytest humpback_pipeline_tests
+	@$(BIN)/python -m pytest humpback_pipeline_tests -n $(TEST_WORKERS) --dist loadfile
 
 test-quick: setup  ## Tests that load no real model
 	@$(BIN)/python -m pytest humpback_pipeline_tests -m "not slow"

@@ -41,7 +41,7 @@ def live(open_ui: Callable[..., LiveUi]) -> LiveUi:
         recipe={
             "automation.seed_sensor": True,
             "automation.shard_sensor": True,
-            "training.steps": 5,
+            "training.steps": 30,  # long enough to look twice while the run is at work
             "evaluation.max_prompts": 2,
             "corpus.sample_segments": 8,
         },
@@ -130,6 +130,9 @@ def test_edits_give_one_run_each_in_order_over_all_shards_and_those_during_a_run
     )
     write_jsonl(seeds, records[2:])
     look_again(live, SEED_SENSOR)
+    run = live.instance.get_run_by_id(first)
+    assert run is not None
+    assert not run.is_finished
     seeds.write_bytes(original)
     live.wait_for_run(first, timeout_s=RUN_TIMEOUT_S)
     steps = live.steps(first)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from humpback_pipeline.storage import (
     remove_leftovers,
     write_text_atomic,
 )
+from humpback_pipeline.storage.atomic import temporary_paths
 
 SCHEMA = {"id": pl.String, "n": pl.Int64}
 
@@ -172,3 +175,23 @@ def test_atomic_text_replaces_whole_files(tmp_path: Path) -> None:
 def test_full_disk_is_refused_before_writing(tmp_path: Path) -> None:
     with pytest.raises(OutOfSpaceError, match="HUMPBACK_HOME"):
         check_free_space(tmp_path / "not" / "yet", needed_bytes=10**18)
+
+
+def test_leftovers_are_looked_for_while_others_write(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            folder = tmp_path / "a" / ".tmp-x-1-2" / "deep"
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(tmp_path / "a" / ".tmp-x-1-2", ignore_errors=True)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(300):
+            assert {path.name for path in temporary_paths(tmp_path)} <= {".tmp-x-1-2"}
+            assert remove_leftovers(tmp_path) == []
+    finally:
+        stop.set()
+        writer.join()
