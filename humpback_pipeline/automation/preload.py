@@ -8,6 +8,7 @@ page touched is copied.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -26,3 +27,5 @@ for name in MODULES:
         importlib.import_module(name)
 gc.collect()
 gc.freeze()
+# Or libraries would find their objects still there at the end, and print a line for each.
+atexit.register(gc.unfreeze)

@@ -57,7 +57,13 @@ def _serve_dagster(port: int) -> int:
     process = subprocess.Popen(command)
     threading.Thread(target=_watch_code_server, args=(process.pid,), daemon=True).start()
     try:
-        return process.wait()
+        status = process.wait()
+        print(
+            "`dagster dev` has ended by itself; its messages are above. Start again, and runs and "
+            "backfills go on where they were.",
+            file=sys.stderr,
+        )
+        return status or 1
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
