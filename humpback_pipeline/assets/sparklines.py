@@ -43,8 +43,8 @@ def bars(values: Sequence[float], low: float, high: float, label: str) -> dg.Met
     counts = [0] * N_BARS
     span = (high - low) or 1.0
     for value in values:
-        position = int((value - low) / span * N_BARS)
-        counts[min(N_BARS - 1, max(0, position))] += 1
+        share = min(1.0, max(0.0, (value - low) / span))
+        counts[min(N_BARS - 1, int(share * N_BARS))] += 1
     gap = WIDTH / N_BARS
     scale = (HEIGHT - 2) / max(counts)
     path = "".join(
