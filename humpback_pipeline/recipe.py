@@ -10,30 +10,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from humpback_pipeline.recipe_corpus import CorpusRecipe
 from humpback_pipeline.recipe_operations import (
     ENVIRONMENT_NAME,
     AlertsRecipe,
     AutomationRecipe,
     ChecksRecipe,
 )
-from humpback_pipeline.recipe_section import Fraction, Section
-
-PACKAGE_DIR = Path(__file__).parent
-BUNDLED_PREFIX = "bundled:"
-
-
-def _expand_bundled(value: object) -> object:
-    """Turn `bundled:NAME` into the path of a file shipped in `humpback_pipeline/examples`."""
-    if isinstance(value, str) and value.startswith(BUNDLED_PREFIX):
-        return PACKAGE_DIR / "examples" / value.removeprefix(BUNDLED_PREFIX)
-    return value
-
-
-DataPath = Annotated[Path, BeforeValidator(_expand_bundled)]
+from humpback_pipeline.recipe_section import DataPath, Fraction, Section
 
 
 class SeedRecipe(Section):
@@ -47,29 +35,6 @@ class SeedRecipe(Section):
         0.1, ge=0, lt=1, description="Share of pairs held out to measure the loss."
     )
     max_pairs: int | None = Field(None, ge=2, description="Keep the first N by hash of the pair.")
-
-
-class CorpusRecipe(Section):
-    """The web crawl and how segments are cut, filtered and sampled (paper section 2.2)."""
-
-    warc_dir: DataPath = Field(description="Folder of WARC files; each file is one partition.")
-    extractor: Literal["trafilatura", "resiliparse"] = "trafilatura"
-    languages: tuple[str, ...] = ("en",)
-    min_chars: int = Field(600, ge=1)
-    max_chars: int = Field(3_000, ge=1)
-    max_html_bytes: int = Field(10_000_000, ge=1_000)
-    near_duplicate_jaccard: Fraction = 0.8
-    sample_segments: int = Field(502_133, ge=1, description="Segments given to the backward model.")
-    max_segments_per_host: int | None = Field(None, ge=1)
-    sample_seed: int = 0
-
-    @model_validator(mode="after")
-    def _lengths_in_order(self) -> CorpusRecipe:
-        if self.min_chars >= self.max_chars:
-            raise ValueError(
-                f"min_chars ({self.min_chars}) must be below max_chars ({self.max_chars})"
-            )
-        return self
 
 
 class ChatRecipe(Section):
@@ -244,7 +209,7 @@ class Recipe(Section):
             "checks": True,
             "generation": {"engines"},
             "seed": {"path"},
-            "corpus": {"warc_dir"},
+            "corpus": {"warc_dir", "processes"},
             "chat": {"rubric"},
             "evaluation": {"prompts", "labelled_pairs"},
         }

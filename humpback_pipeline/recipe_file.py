@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from humpback_pipeline.recipe import BUNDLED_PREFIX, PACKAGE_DIR, Recipe
+from humpback_pipeline.recipe import Recipe
+from humpback_pipeline.recipe_section import BUNDLED_PREFIX, PACKAGE_DIR, is_url
 
 RECIPES_DIR = PACKAGE_DIR / "recipes"
 MAX_RECIPE_BYTES = 1_000_000
@@ -29,6 +30,9 @@ ENVIRONMENT_FIELDS = {
 PATH_FIELDS = (
     "seed.path",
     "corpus.warc_dir",
+    "corpus.filters.navigation_headers",
+    "corpus.screens.url_blocklist",
+    "corpus.screens.toxic_words",
     "home",
     "chat.rubric",
     "evaluation.prompts",
@@ -82,7 +86,7 @@ def apply_environment(fields: dict[str, Any], environment: Mapping[str, str]) ->
     origins: dict[str, str] = {}
     for variable, field in ENVIRONMENT_FIELDS.items():
         if value := environment.get(variable):
-            is_path = field in PATH_FIELDS and not value.startswith(BUNDLED_PREFIX)
+            is_path = field in PATH_FIELDS and _is_local(value)
             parsed = str(Path(value).expanduser().resolve()) if is_path else _parse(value)
             _assign(fields, field, parsed, variable)
             origins[field] = f"environment variable {variable}"
@@ -143,8 +147,12 @@ def _anchor_paths(fields: dict[str, Any], folder: Path) -> None:
         for part in sections:
             section = section.get(part) if isinstance(section, dict) else None
         value = section.get(name) if isinstance(section, dict) else None
-        if isinstance(value, str) and not value.startswith(BUNDLED_PREFIX) and field != "home":
+        if isinstance(value, str) and _is_local(value) and field != "home":
             section[name] = str((folder / Path(value).expanduser()).resolve())
+
+
+def _is_local(value: str) -> bool:
+    return not value.startswith(BUNDLED_PREFIX) and not is_url(value)
 
 
 def _lines_by_field(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[str, int]:

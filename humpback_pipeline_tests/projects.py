@@ -17,7 +17,8 @@ import dagster as dg
 import yaml
 from warcio.archiveiterator import ArchiveIterator
 
-from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.stages import Workspace
 
 ROOT = PACKAGE_DIR.parent

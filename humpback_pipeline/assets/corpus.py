@@ -28,13 +28,8 @@ from humpback_pipeline.stages.checks import (
     check_yield,
     over_shards,
 )
-from humpback_pipeline.stages.corpus import (
-    SEGMENTS,
-    SELECTION,
-    SELECTION_SCHEMA,
-    write_segments,
-    write_selection,
-)
+from humpback_pipeline.stages.corpus import SEGMENTS, write_segments
+from humpback_pipeline.stages.corpus_selection import SELECTION, SELECTION_SCHEMA, write_selection
 from humpback_pipeline.web import SEGMENT_SCHEMA
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.storage import write_text_atomic
 
 INSTANCE_SETTINGS = "dagster.yaml"

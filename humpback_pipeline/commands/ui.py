@@ -23,7 +23,8 @@ from humpback_pipeline.automation.worker import bury_dead_runs
 from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.process_tree import ProcessTree, kill_owned
 from humpback_pipeline.lineage.links import PORT_VARIABLE, pages_port
-from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.seeds import SeedDataError
 from humpback_pipeline.stages import Workspace
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
-from humpback_pipeline.stages.corpus import SEGMENTS, SELECTION
+from humpback_pipeline.stages.corpus import SEGMENTS
+from humpback_pipeline.stages.corpus_selection import SELECTION
 from humpback_pipeline.stages.sharded import write_shards
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace

@@ -1,10 +1,9 @@
-"""Corpus stages: segments of each shard, then one selection over all (paper section 2.2)."""
+"""The first stage of the corpus: segments of each shard (paper section 2.2)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import polars as pl
 from humpback_pipeline.progress import (
     OnProgress,
     Progress,
-    ProgressMeter,
     ignore_progress,
     one_line,
 )
@@ -22,28 +20,16 @@ from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, NotMaterializedError, Provenance
 from humpback_pipeline.web import (
     SEGMENT_SCHEMA,
-    DedupDecision,
     FilterThresholds,
     Segment,
     ShardReport,
-    deduplicate,
     segment_shard,
     segments_to_frame,
-    select_sample,
 )
 from humpback_pipeline.web.shards import CorpusError
 
 SEGMENTS = "clueweb_segments"
-SELECTION = "corpus_selection"
-SELECTION_SCHEMA = {
-    "segment_id": pl.String,
-    "shard": pl.String,
-    "kept": pl.Boolean,
-    "reason": pl.String,
-    "duplicate_of": pl.String,
-}
 SEGMENTS_PER_PART = 5_000
-NOT_SAMPLED = "not_sampled"
 
 
 def write_segments(
@@ -115,64 +101,6 @@ def _segments_of_removed_file(workspace: Workspace, shard: str) -> Manifest | No
     return manifest if source.resolve().is_relative_to(folder) else None
 
 
-def write_selection(
-    workspace: Workspace, shards: Sequence[str], on_progress: OnProgress = ignore_progress
-) -> Manifest:
-    """Drop duplicates across all shards, then sample; one row for every segment of every shard.
-
-    Columns: `SELECTION_SCHEMA`. `reason` is exact_duplicate, near_duplicate, not_sampled or empty.
-    """
-    corpus = workspace.recipe.corpus
-    origin = workspace.origin(
-        SELECTION,
-        inputs=workspace.datasets.manifests(SEGMENTS, shards),
-        settings=corpus.model_dump(
-            mode="json",
-            include={
-                "near_duplicate_jaccard",
-                "sample_segments",
-                "sample_seed",
-                "max_segments_per_host",
-            },
-        ),
-    )
-    if unchanged := workspace.unchanged_dataset(origin):
-        return unchanged
-    places: list[tuple[str, str]] = []
-    n_segments = sum(manifest.rows or 0 for manifest in origin.inputs)
-    meter = ProgressMeter("duplicates", n_segments, "segments", on_progress)
-    decisions = deduplicate(_texts(workspace, shards, places, meter), corpus.near_duplicate_jaccard)
-    candidates = [
-        (decision.segment_id, url)
-        for decision, (_, url) in zip(decisions, places, strict=True)
-        if decision.kept
-    ]
-    sample = set(
-        select_sample(
-            candidates, corpus.sample_segments, corpus.sample_seed, corpus.max_segments_per_host
-        )
-    )
-    frame = pl.DataFrame(
-        [
-            _selection_row(decision, shard, decision.kept and decision.segment_id in sample)
-            for decision, (shard, _) in zip(decisions, places, strict=True)
-        ],
-        schema=SELECTION_SCHEMA,
-        orient="row",
-    )
-    kept = frame.filter("kept")
-    return workspace.write_dataset(
-        origin,
-        frame,
-        SELECTION_SCHEMA,
-        facts={
-            "n_selected": kept.height,
-            "reasons": dict(Counter(frame.filter(~pl.col("kept"))["reason"].to_list())),
-            "selected_by_shard": dict(Counter(kept["shard"].to_list())),
-        },
-    )
-
-
 def _parts(segments: Iterator[Segment]) -> Iterator[pl.DataFrame]:
     while part := list(islice(segments, SEGMENTS_PER_PART)):
         yield segments_to_frame(part)
@@ -201,30 +129,3 @@ def _shard_facts(report: ShardReport) -> dict[str, Any]:
             "4 segments": report.n_segments,
         },
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    segment_id: str
-    text: str
-
-
-def _texts(
-    workspace: Workspace,
-    shards: Sequence[str],
-    places: list[tuple[str, str]],
-    meter: ProgressMeter,
-) -> Iterator[_Text]:
-    """Texts of all shards, one shard in memory at a time; `places` gets (shard, url) of each."""
-    for shard in shards:
-        columns = ["segment_id", "text", "url"]
-        frame = workspace.datasets.scan(SEGMENTS, shard).select(columns).collect()
-        for segment_id, text, url in frame.iter_rows():
-            places.append((shard, url))
-            meter.advance(detail=shard)
-            yield _Text(segment_id, text)
-
-
-def _selection_row(decision: DedupDecision, shard: str, sampled: bool) -> tuple[Any, ...]:
-    reason = decision.reason or ("" if sampled else NOT_SAMPLED)
-    return decision.segment_id, shard, sampled, reason, decision.duplicate_of

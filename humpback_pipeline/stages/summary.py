@@ -9,7 +9,8 @@ import polars as pl
 
 from humpback_pipeline.evaluation.report_data import FunnelStage, ModelSummary
 from humpback_pipeline.stages.augmentation import AUGMENTED_SET, BACKWARD_MODEL
-from humpback_pipeline.stages.corpus import SEGMENTS, SELECTION
+from humpback_pipeline.stages.corpus import SEGMENTS
+from humpback_pipeline.stages.corpus_selection import SELECTION
 from humpback_pipeline.stages.iteration import curated_set_name, model_name, scores_name
 from humpback_pipeline.stages.responses import WIN_RATES
 from humpback_pipeline.stages.seed import SEED_PAIRS

@@ -17,42 +17,12 @@ import lxml.html
 from resiliparse.extract.html2text import extract_plain_text
 
 from humpback_pipeline.web.blocks import Block
+from humpback_pipeline.web.boilerplate import BoilerplateTest, is_site_name
 from humpback_pipeline.web.markers import find_markers
 
 # trafilatura logs an error for every page without main content; here that is a counted drop.
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
 
-_BOILERPLATE_TAGS: Final = frozenset({"nav", "aside", "footer", "form", "menu", "dialog"})
-_BOILERPLATE_ROLES: Final = frozenset(
-    {
-        "navigation",
-        "banner",
-        "contentinfo",
-        "complementary",
-        "search",
-        "dialog",
-        "alert",
-        "alertdialog",
-    }
-)
-_BOILERPLATE_NAMES: Final = re.compile(
-    r"(?:^|[\s_-])(?:nav(?:bar|header|footer|igation)?|menu|breadcrumbs?|side-?bar|footer|cookies?|"
-    r"consent|gdpr|newsletter|subscri(?:be|ption)|sign-?up|share|sharing|sharedaddy|social|follow|"
-    r"related|recommend(?:ed|ations?)?|trending|popular|most-?read|more-?(?:stories|from)|"
-    r"promo(?:tion)?|sponsor(?:ed)?|advert(?:s|isement|ising)?|ads?|banner|popup|modal|overlay|"
-    r"comments?|comment-?list|disqus|respond|pagination|pager|widget-area|outbrain|taboola|"
-    r"(?:post|entry|article)-tags|tag-?(?:list|cloud|links)|author-?(?:bio|box|info)|byline|toc|"
-    r"toctree-wrapper|skip-?link)(?:[\s_-]|$)",
-    re.IGNORECASE,
-)
-# A site's own name is often marked up as an h1 on every page.
-_SITE_NAMES: Final = re.compile(
-    r"(?:^|[\s_-])(?:logo|brand(?:ing)?|site-?(?:title|name))(?:[\s_-]|$)", re.I
-)
-_MAX_ID_WORDS: Final = 2
-_CAMEL_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# An element with more than this share of the page's kept text holds the article, whatever its name.
-_MAX_BOILERPLATE_SHARE: Final = 0.3
 # The article is the innermost element with this share of the kept text; where the extractor kept
 # this share of the article's prose, it meant to keep it all.
 _ARTICLE_SHARE: Final = 0.85
@@ -109,7 +79,7 @@ def main_content(
     for block in blocks:
         hits = sum(number in found for number in block.marker_ids)
         block.kept = bool(hits) and 2 * hits >= len(block.marker_ids)
-    boilerplate = _BoilerplateTest(blocks)
+    boilerplate = BoilerplateTest(blocks)
     for block in blocks:
         block.kept = block.kept and not boilerplate(block)
     _fill_holes(blocks, boilerplate)
@@ -117,42 +87,7 @@ def main_content(
     return [block for block in blocks if block.kept]
 
 
-class _BoilerplateTest:
-    """Tells whether a block stands in a navigation, sharing, comment or advertising element."""
-
-    def __init__(self, blocks: list[Block]) -> None:
-        self._kept_chars: dict[lxml.html.HtmlElement, int] = {}
-        self._verdicts: dict[lxml.html.HtmlElement, bool] = {}
-        self._total = 0
-        for block in blocks:
-            if block.kept and not block.level:
-                self._total += block.chars
-                for element in (block.element, *block.element.iterancestors()):
-                    self._kept_chars[element] = self._kept_chars.get(element, 0) + block.chars
-
-    def __call__(self, block: Block) -> bool:
-        path = [block.element, *block.element.iterancestors()]
-        verdict = False
-        for element in reversed(path):
-            if element not in self._verdicts:
-                self._verdicts[element] = verdict or self._is_boilerplate(element)
-            verdict = self._verdicts[element]
-        return verdict
-
-    def innermost(self, share: float) -> lxml.html.HtmlElement | None:
-        """Return the innermost element with at least this share of the kept text."""
-        holders = [e for e, chars in self._kept_chars.items() if chars >= share * self._total]
-        return max(holders, key=lambda e: sum(1 for _ in e.iterancestors()), default=None)
-
-    def _is_boilerplate(self, element: lxml.html.HtmlElement) -> bool:
-        if self._kept_chars.get(element, 0) > _MAX_BOILERPLATE_SHARE * self._total:
-            return False
-        if element.tag in _BOILERPLATE_TAGS or element.get("role") in _BOILERPLATE_ROLES:
-            return True
-        return any(_BOILERPLATE_NAMES.search(name) for name in _names(element))
-
-
-def _fill_holes(blocks: list[Block], boilerplate: _BoilerplateTest) -> None:
+def _fill_holes(blocks: list[Block], boilerplate: BoilerplateTest) -> None:
     """Keep what the extractor refused in the midst of what it kept.
 
     That is a gap between two kept blocks of one section, and, where it kept most of the element
@@ -181,7 +116,7 @@ def _fill_holes(blocks: list[Block], boilerplate: _BoilerplateTest) -> None:
 
 
 def _whole_article(
-    blocks: list[Block], boilerplate: _BoilerplateTest
+    blocks: list[Block], boilerplate: BoilerplateTest
 ) -> lxml.html.HtmlElement | None:
     """The element that holds the article, if the extractor kept most of its prose."""
     article = boilerplate.innermost(_ARTICLE_SHARE)
@@ -211,7 +146,7 @@ def _is_one_section(span: list[Block]) -> bool:
     return any(element in near for element in list(span[-1].element.iterancestors())[:_NEAR_LEVELS])
 
 
-def _recover_headings(blocks: list[Block], boilerplate: _BoilerplateTest) -> None:
+def _recover_headings(blocks: list[Block], boilerplate: BoilerplateTest) -> None:
     """Keep every heading over kept text; from the last to the first, as headings head headings."""
     refused_chars = 0
     level_below: int | None = None  # of the nearest kept heading below; 0 stands for kept text
@@ -223,7 +158,7 @@ def _recover_headings(blocks: list[Block], boilerplate: _BoilerplateTest) -> Non
             else:
                 refused_chars += block.chars
             continue
-        is_title = block.level == 1 and not title_seen and not _is_site_name(block)
+        is_title = block.level == 1 and not title_seen and not is_site_name(block)
         heads = level_below is not None and (level_below == 0 or block.level < level_below)
         # The title may stand far above the text, in a page header with bylines and share bars.
         placed = is_title or (refused_chars <= _MAX_REFUSED_CHARS and not boilerplate(block))
@@ -231,17 +166,3 @@ def _recover_headings(blocks: list[Block], boilerplate: _BoilerplateTest) -> Non
         if block.kept:
             refused_chars, level_below = 0, block.level
             title_seen = title_seen or is_title
-
-
-def _is_site_name(heading: Block) -> bool:
-    near = [heading.element, *heading.element.iterancestors()][:3]
-    return any(_SITE_NAMES.search(name) for element in near for name in _names(element))
-
-
-def _names(element: lxml.html.HtmlElement) -> list[str]:
-    """An element's classes and short id, camel case split into words; a long id is a title."""
-    names = (element.get("class") or "").split()
-    anchor = _CAMEL_CASE.sub("-", element.get("id") or "")
-    if anchor and len(re.split(r"[\s_-]+", anchor)) <= _MAX_ID_WORDS:
-        names.append(anchor)
-    return [_CAMEL_CASE.sub("-", name) for name in names]

@@ -22,7 +22,7 @@ from dagster._core.launcher import WorkerStatus
 from humpback_pipeline.automation import worker
 from humpback_pipeline.automation.launcher import MonitoredRunLauncher
 from humpback_pipeline.commands.homes import INSTANCE_SETTINGS, bind_homes
-from humpback_pipeline.recipe import PACKAGE_DIR
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 
 Status = dg.DagsterRunStatus
 

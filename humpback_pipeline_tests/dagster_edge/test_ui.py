@@ -14,7 +14,7 @@ import psutil
 import pytest
 from projects import free_port
 
-from humpback_pipeline.recipe import PACKAGE_DIR
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from projects import free_port
 
 from humpback_pipeline.commands.process_tree import OWNER_VARIABLE, kill_owned
 from humpback_pipeline.commands.ui import HOST, _check_free
-from humpback_pipeline.recipe import PACKAGE_DIR
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 
 # A command that starts a child and a grandchild and says their numbers.
 COMMAND = """

@@ -13,10 +13,12 @@ import pytest
 
 from humpback_pipeline.definitions import defs
 from humpback_pipeline.preflight import _check_corpus
-from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.stages import Workspace, code_versions
 from humpback_pipeline.stages.augmentation import AUGMENTED_SCHEMA
-from humpback_pipeline.stages.corpus import write_segments, write_selection
+from humpback_pipeline.stages.corpus import write_segments
+from humpback_pipeline.stages.corpus_selection import write_selection
 from humpback_pipeline.stages.iteration import SCORES_SCHEMA, write_curated_set
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.storage import FileHashes, Origin, Provenance, hash_file

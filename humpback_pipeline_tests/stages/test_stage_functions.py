@@ -10,9 +10,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from humpback_pipeline.recipe import PACKAGE_DIR, load_recipe
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.stages import Workspace
-from humpback_pipeline.stages.corpus import write_segments, write_selection
+from humpback_pipeline.stages.corpus import write_segments
+from humpback_pipeline.stages.corpus_selection import write_selection
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.stages.summary import text_histogram
 from humpback_pipeline.web.shards import CorpusError, list_shards
