@@ -6,18 +6,17 @@ capitals, header in capitals, navigation headers; and the language.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from humpback_pipeline.web.navigation import is_navigation_header, load_navigation_headers
+from humpback_pipeline.web.prose import prose_lines, sentences, words
 from humpback_pipeline.web.records import Segment
 
-_FENCED_CODE: Final = re.compile(r"^\s*(`{3,}).*?^\s*\1\s*$", re.DOTALL | re.MULTILINE)
-_TABLE_ROW: Final = re.compile(r"^\s*(?:> )*\|.*$", re.MULTILINE)
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?。！？])\s+|\n+")
-_WORD: Final = re.compile(r"\w+")
+NGram = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +26,10 @@ class FilterThresholds:
     min_chars, max_chars: length of `text`. max_repeated_share: of a segment's sentences, the share
     that may nearly repeat an earlier one, that is with Jaccard similarity of word n-grams
     (`repeat_ngram`) of at least `repeat_similarity`; sentences under `repeat_min_words` words,
-    code and table rows do not count. text_capitals, header_capitals: share of capitals among
-    letters from which a text or header counts as written in capitals. languages: those wanted,
-    None for any. The paper states only the lengths; the other numbers are this project's.
+    code and table rows do not count; where a script has no spaces, each character is a word.
+    text_capitals, header_capitals: share of capitals among letters above which a text or header
+    counts as written in capitals, so 1.0 turns the filter off. languages: those wanted, None for
+    any. The paper states only the lengths; the other numbers are this project's.
     """
 
     min_chars: int = 600
@@ -56,7 +56,8 @@ def filter_length(segment: Segment, thresholds: FilterThresholds) -> str | None:
 
 def filter_empty_header(segment: Segment, thresholds: FilterThresholds) -> str | None:
     """Drop a segment whose header has no letter or digit (empty_header)."""
-    return None if _WORD.search(segment.header) else "empty_header"
+    has_word = any(character.isalnum() for character in segment.header)
+    return None if has_word else "empty_header"
 
 
 def filter_navigation_header(segment: Segment, thresholds: FilterThresholds) -> str | None:
@@ -67,30 +68,24 @@ def filter_navigation_header(segment: Segment, thresholds: FilterThresholds) -> 
 
 def filter_header_capitals(segment: Segment, thresholds: FilterThresholds) -> str | None:
     """Drop a segment whose header is mostly in capitals (header_capitals)."""
-    share = _capital_share(segment.header)
-    return "header_capitals" if share >= thresholds.header_capitals else None
+    share = capital_share(segment.header)
+    return "header_capitals" if share > thresholds.header_capitals else None
 
 
 def filter_uppercase_text(segment: Segment, thresholds: FilterThresholds) -> str | None:
     """Drop a text that is all in capitals (uppercase_text)."""
-    return "uppercase_text" if _capital_share(segment.text) >= thresholds.text_capitals else None
+    return "uppercase_text" if capital_share(segment.text) > thresholds.text_capitals else None
 
 
 def filter_repeated_sentences(segment: Segment, thresholds: FilterThresholds) -> str | None:
     """Drop a text with too many sentences that nearly repeat another (repeated_sentences)."""
-    prose = _TABLE_ROW.sub("", _FENCED_CODE.sub("", segment.text))
-    sentences = [
-        _ngrams(words, thresholds.repeat_ngram)
-        for sentence in _SENTENCE_END.split(prose)
-        if len(words := _WORD.findall(sentence.lower())) >= thresholds.repeat_min_words
-    ]
-    repeats = sum(
-        any(_jaccard(sentence, earlier) >= thresholds.repeat_similarity for earlier in before)
-        for index, sentence in enumerate(sentences)
-        if (before := sentences[:index])
+    share = repeated_sentence_share(
+        segment.text,
+        thresholds.repeat_ngram,
+        thresholds.repeat_similarity,
+        thresholds.repeat_min_words,
     )
-    too_many = repeats > thresholds.max_repeated_share * len(sentences)
-    return "repeated_sentences" if too_many else None
+    return "repeated_sentences" if share > thresholds.max_repeated_share else None
 
 
 def filter_language(segment: Segment, thresholds: FilterThresholds) -> str | None:
@@ -117,15 +112,58 @@ def drop_reason(segment: Segment, thresholds: FilterThresholds) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def _capital_share(text: str) -> float:
-    cased = [character for character in text if character.isupper() or character.islower()]
-    return sum(character.isupper() for character in cased) / len(cased) if cased else 0.0
+def capital_share(text: str) -> float:
+    """Share of capitals among the letters that have case; 0.0 where none has (Chinese, Arabic)."""
+    n_capitals = sum(map(str.isupper, text))
+    n_cased = n_capitals + sum(map(str.islower, text))
+    return n_capitals / n_cased if n_cased else 0.0
 
 
-def _ngrams(words: list[str], n: int) -> frozenset[tuple[str, ...]]:
-    return frozenset(zip(*(words[i:] for i in range(n)), strict=False))
+def repeated_sentence_share(text: str, ngram: int, similarity: float, min_words: int) -> float:
+    """Share of a Markdown text's sentences that nearly repeat an earlier one.
+
+    Only sentences of at least `min_words` words count, and none in code or tables; 0.0 where there
+    is no such sentence. Nearly: Jaccard similarity of their sets of word n-grams of at least
+    `similarity`. A sentence of fewer words than `ngram` is one n-gram.
+    """
+    prose = "\n".join(line.text for line in prose_lines(text))
+    grams = [
+        _ngrams(found, ngram)
+        for sentence in sentences(prose.lower())
+        if len(found := words(sentence)) >= max(min_words, 1)
+    ]
+    return count_repeats(grams, similarity) / len(grams) if grams else 0.0
 
 
-def _jaccard(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> float:
-    shared = len(a & b)
-    return shared / (len(a) + len(b) - shared) if a or b else 0.0
+def count_repeats(sets: Sequence[frozenset[NGram]], similarity: float) -> int:
+    """Count the sets with an earlier one of Jaccard similarity of at least `similarity`.
+
+    Like comparing all pairs, but only pairs that share an n-gram are looked at.
+    """
+    if similarity <= 0.0:
+        return max(len(sets) - 1, 0)
+    holders: dict[NGram, list[int]] = {}
+    distinct: set[frozenset[NGram]] = set()
+    n_repeats = 0
+    for index, grams in enumerate(sets):
+        if grams in distinct:  # an equal set is in the index already
+            n_repeats += 1
+            continue
+        shared = [holders[gram] for gram in grams if gram in holders]
+        # A similarity of s takes at least s·n of n common n-grams.
+        if len(shared) >= math.floor(similarity * len(grams)):
+            overlaps = Counter(earlier for found in shared for earlier in found)
+            n_repeats += any(
+                overlap / (len(grams) + len(sets[earlier]) - overlap) >= similarity
+                for earlier, overlap in overlaps.items()
+            )
+        distinct.add(grams)
+        for gram in grams:
+            holders.setdefault(gram, []).append(index)
+    return n_repeats
+
+
+def _ngrams(found: list[str], n: int) -> frozenset[NGram]:
+    if len(found) <= n:
+        return frozenset((tuple(found),))
+    return frozenset(zip(*(found[i:] for i in range(n)), strict=False))

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from web_builders import prose
 
 from humpback_pipeline.web import (
@@ -14,6 +16,7 @@ from humpback_pipeline.web import (
     drop_reason,
     load_navigation_headers,
 )
+from humpback_pipeline.web.filters import capital_share, count_repeats, repeated_sentence_share
 from humpback_pipeline.web.navigation import is_boilerplate_line
 
 THRESHOLDS = FilterThresholds()
@@ -60,12 +63,27 @@ def test_drop_reason_empty_header(header) -> None:
     [
         ("INSTALLATION NOTES", "header_capitals"),
         ("BUY NOW and SAVE BIG", "header_capitals"),
+        ("DESCRIPTION", "header_capitals"),
         ("The UUID Type", None),
         ("東京の天気", None),
+        ("مواعيد المد", None),
     ],
 )
 def test_drop_reason_header_capitals(header, reason) -> None:
     assert drop_reason(segment(header), THRESHOLDS) == reason
+
+
+@pytest.mark.parametrize("header", ["DESCRIPTION", "HTTP API", "SQL"])
+def test_drop_reason_header_capitals_of_threshold_one_is_off(header) -> None:
+    assert drop_reason(segment(header), replace(THRESHOLDS, header_capitals=1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("", 0.0), ("123 –", 0.0), ("潮汐", 0.0), ("Abcd", 0.25), ("ÉTÉ", 1.0), ("ШТОРМ", 1.0)],
+)
+def test_capital_share_is_of_letters_that_have_case(text, share) -> None:
+    assert capital_share(text) == share
 
 
 def test_drop_reason_uppercase_text() -> None:
@@ -156,6 +174,48 @@ def test_drop_reason_repeated_lines_of_code_and_tables_do_not_count() -> None:
     code = "```\n" + "result = compute_the_next_value(result, step, factor, limit)\n" * 8 + "```"
     table = "| a b c d e f g h |\n" * 8
     assert drop_reason(segment(text=f"{prose(700)}\n\n{code}\n\n{table}"), THRESHOLDS) is None
+
+
+def test_drop_reason_repeated_sentences_of_chinese_and_thai() -> None:
+    chinese = "".join(f"第{n}次涨潮时船长都要先看表再决定出海。" for n in range(9))
+    slogan = "我们的船是这片海岸上能买到的最好的船。"
+    plain = (
+        "潮水慢慢上涨，小船在港口外等待。北风会改变水深，所以老船长总是多留半米。晚上大家喝热汤。"
+    )
+    assert repeated_sentence_share(plain, 3, 0.7, 6) == 0.0
+    assert repeated_sentence_share(plain + slogan * 3, 3, 0.7, 6) == pytest.approx(2 / 6)
+    assert repeated_sentence_share(chinese, 3, 0.7, 6) > 0.5
+    thai = "น้ำขึ้นช้าๆ และเรือเล็กรออยู่นอกท่า"
+    assert repeated_sentence_share(f"{thai}\n{thai}", 3, 0.7, 6) == 0.5
+
+
+def test_repeated_sentence_share_of_hindi_keeps_words_whole() -> None:
+    text = "समुद्र का पानी धीरे धीरे ऊपर आता है। नावें बंदरगाह के बाहर रुकी रहती हैं।"
+    assert repeated_sentence_share(text, 3, 0.7, 7) == 0.0
+    assert repeated_sentence_share(f"{text} {text}", 3, 0.7, 7) == 0.5
+    assert repeated_sentence_share(f"{text} {text}", 3, 0.7, 9) == 0.0
+
+
+def test_repeated_sentence_share_counts_a_sentence_shorter_than_the_ngram() -> None:
+    text = "Boats go out. Boats go out. Boats come in."
+    assert repeated_sentence_share(text, 5, 0.7, 2) == pytest.approx(1 / 3)
+    assert repeated_sentence_share("", 3, 0.7, 6) == 0.0
+
+
+NGRAMS = st.sampled_from([("a",), ("b",), ("c",), ("d",), ("e",), ("f",)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    sets=st.lists(st.frozensets(NGRAMS, min_size=1), max_size=12),
+    similarity=st.sampled_from([0.0, 0.2, 0.25, 0.5, 2 / 3, 0.7, 0.75, 0.8, 1.0]),
+)
+def test_count_repeats_agrees_with_comparing_all_pairs(sets, similarity) -> None:
+    expected = sum(
+        any(len(a & b) / len(a | b) >= similarity for b in sets[:index])
+        for index, a in enumerate(sets)
+    )
+    assert count_repeats(sets, similarity) == expected
 
 
 @pytest.mark.parametrize("limits", [{"min_chars": -1}, {"min_chars": 9, "max_chars": 8}])
