@@ -2,110 +2,95 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import polars as pl
+from collections.abc import Callable, Sequence
 
 from humpback_pipeline.progress import OnProgress, ProgressMeter, ignore_progress
 from humpback_pipeline.stages.corpus import SEGMENTS
-from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest
-from humpback_pipeline.web import DedupDecision, deduplicate, select_sample
+from humpback_pipeline.stages.corpus_choice import SELECTION_SCHEMA, choose
+from humpback_pipeline.stages.corpus_facts import (
+    LengthHistogram,
+    corpus_facts,
+    sample_facts,
+    selection_facts,
+)
+from humpback_pipeline.stages.corpus_scan import CorpusScan, contamination_index
+from humpback_pipeline.stages.workspace import Workspace, file_source
+from humpback_pipeline.storage import Manifest, Origin
+from humpback_pipeline.web.duplicate_finder import DuplicateFinder
 
 SELECTION = "corpus_selection"
-SELECTION_SCHEMA = {
-    "segment_id": pl.String,
-    "shard": pl.String,
-    "kept": pl.Boolean,
-    "reason": pl.String,
-    "duplicate_of": pl.String,
-}
-NOT_SAMPLED = "not_sampled"
+
+__all__ = ["SELECTION", "SELECTION_SCHEMA", "write_selection"]
 
 
 def write_selection(
     workspace: Workspace, shards: Sequence[str], on_progress: OnProgress = ignore_progress
 ) -> Manifest:
-    """Drop duplicates across all shards, then sample; one row for every segment of every shard.
+    """Drop contaminated and duplicate segments of all shards, then sample; a row for each segment.
 
-    Columns: `SELECTION_SCHEMA`. `reason` is exact_duplicate, near_duplicate, not_sampled or empty.
+    Columns: `SELECTION_SCHEMA`. `reason` is empty for a segment selected, else the first that
+    holds of contaminated, duplicate_page, exact_duplicate, near_duplicate, host_cap and
+    not_sampled. Texts are read once, part by part; memory grows by about 400 bytes a segment
+    (docs/corpus-scale.md), a temporary file below `home` by 128. Raises SeedDataError for
+    evaluation prompts that cannot be read.
     """
-    corpus = workspace.recipe.corpus
-    origin = workspace.origin(
-        SELECTION,
-        inputs=workspace.datasets.manifests(SEGMENTS, shards),
-        settings=corpus.model_dump(
-            mode="json",
-            include={
-                "near_duplicate_jaccard",
-                "sample_segments",
-                "sample_seed",
-                "max_segments_per_host",
-            },
-        ),
-    )
+    # The order decides which one stays of a segment_id that two shards hold with different texts.
+    shards = sorted(set(shards))
+    origin = _origin(workspace, shards)
     if unchanged := workspace.unchanged_dataset(origin):
         return unchanged
-    places: list[tuple[str, str]] = []
+    corpus = workspace.recipe.corpus
+    index = contamination_index(workspace)
+    lengths = LengthHistogram(corpus)
     n_segments = sum(manifest.rows or 0 for manifest in origin.inputs)
-    meter = ProgressMeter("duplicates", n_segments, "segments", on_progress)
-    decisions = deduplicate(_texts(workspace, shards, places, meter), corpus.near_duplicate_jaccard)
-    candidates = [
-        (decision.segment_id, url)
-        for decision, (_, url) in zip(decisions, places, strict=True)
-        if decision.kept
-    ]
-    sample = set(
-        select_sample(
-            candidates, corpus.sample_segments, corpus.sample_seed, corpus.max_segments_per_host
-        )
+    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    with DuplicateFinder(corpus.near_duplicate_jaccard, folder=workspace.cache_dir) as finder:
+        scan = CorpusScan(workspace, finder, index, lengths)
+        scan.read(shards, n_segments, on_progress)
+        contaminated = scan.contaminated
+        duplicates = finder.resolve(contaminated, _band_listener(on_progress))
+    choice = choose(
+        finder.segment_ids,
+        scan.shard_rows,
+        duplicates,
+        contaminated,
+        scan.hosts,
+        n=corpus.sample_segments,
+        seed=corpus.sample_seed,
+        max_per_host=corpus.max_segments_per_host,
     )
-    frame = pl.DataFrame(
-        [
-            _selection_row(decision, shard, decision.kept and decision.segment_id in sample)
-            for decision, (shard, _) in zip(decisions, places, strict=True)
-        ],
-        schema=SELECTION_SCHEMA,
-        orient="row",
+    facts = {
+        **selection_facts(choice),
+        **corpus_facts(origin.inputs, choice),
+        "length_histogram": lengths.rows(),
+        **sample_facts(workspace, choice, index),
+    }
+    return workspace.write_dataset(origin, choice.frames(), SELECTION_SCHEMA, facts=facts)
+
+
+def _origin(workspace: Workspace, shards: Sequence[str]) -> Origin:
+    corpus = workspace.recipe.corpus
+    settings = {
+        "near_duplicate_jaccard",
+        "contamination_ngram",
+        "sample_segments",
+        "sample_seed",
+        "max_segments_per_host",
+    }
+    is_screened = corpus.contamination_ngram is not None
+    return workspace.origin(
+        SELECTION,
+        inputs=workspace.datasets.manifests(SEGMENTS, shards),
+        sources=file_source(workspace.recipe.evaluation.prompts) if is_screened else None,
+        settings=corpus.model_dump(mode="json", include=settings),
     )
-    kept = frame.filter("kept")
-    return workspace.write_dataset(
-        origin,
-        frame,
-        SELECTION_SCHEMA,
-        facts={
-            "n_selected": kept.height,
-            "reasons": dict(Counter(frame.filter(~pl.col("kept"))["reason"].to_list())),
-            "selected_by_shard": dict(Counter(kept["shard"].to_list())),
-        },
-    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    segment_id: str
-    text: str
+def _band_listener(on_progress: OnProgress) -> Callable[[int, int], None]:
+    meter = ProgressMeter("near duplicates", None, "bands", on_progress)
 
+    def tell(done: int, total: int) -> None:
+        meter.total = total
+        meter.advance(done - meter.done)
 
-def _texts(
-    workspace: Workspace,
-    shards: Sequence[str],
-    places: list[tuple[str, str]],
-    meter: ProgressMeter,
-) -> Iterator[_Text]:
-    """Texts of all shards, one shard in memory at a time; `places` gets (shard, url) of each."""
-    for shard in shards:
-        columns = ["segment_id", "text", "url"]
-        frame = workspace.datasets.scan(SEGMENTS, shard).select(columns).collect()
-        for segment_id, text, url in frame.iter_rows():
-            places.append((shard, url))
-            meter.advance(detail=shard)
-            yield _Text(segment_id, text)
-
-
-def _selection_row(decision: DedupDecision, shard: str, sampled: bool) -> tuple[Any, ...]:
-    reason = decision.reason or ("" if sampled else NOT_SAMPLED)
-    return decision.segment_id, shard, sampled, reason, decision.duplicate_of
+    return tell

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web_builders import prose
 
-from humpback_pipeline.web import deduplicate, select_sample
+from humpback_pipeline.web import deduplicate
+from humpback_pipeline.web.minhash import signatures_of, slots_needed
+from humpback_pipeline.web.words import WordBatch
 
 
 @dataclass(frozen=True)
@@ -82,35 +84,54 @@ def test_deduplicate_impossible_threshold_raises(threshold) -> None:
         deduplicate([], threshold)
 
 
-ROWS = [(f"s{n:03d}", f"https://host{n % 3}.example.com/{n}") for n in range(90)]
+def brute_force_keepers(rows: list[Row], threshold: float) -> dict[str, str]:
+    """Lowest identifier of each one's cluster, by comparing every pair until nothing changes."""
+    signatures = signatures_of(WordBatch([row.text for row in rows]), 5)
+    keeper = {row.segment_id: row.segment_id for row in rows}
+    alike = [
+        (a.segment_id, b.segment_id)
+        for i, a in enumerate(rows)
+        for j, b in enumerate(rows)
+        if (signatures[i] == signatures[j]).sum() >= slots_needed(threshold)
+    ]
+    changed = True
+    while changed:
+        changed = False
+        for a, b in alike:
+            if keeper[a] < keeper[b]:
+                keeper[b], changed = keeper[a], True
+    return keeper
 
 
-def test_select_sample_is_deterministic_and_independent_of_order() -> None:
-    chosen = select_sample(ROWS, 20, seed=1)
-    assert chosen == select_sample(reversed(ROWS), 20, seed=1) == sorted(set(chosen))
-    assert len(chosen) == 20
-    assert chosen != select_sample(ROWS, 20, seed=2)
+# Steps of 50 words: similarity 0.78 one step apart, 0.60 two apart. A chain breaks where a step is
+# missing, so the clusters of an example are of many shapes.
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=1, max_size=30))
+def test_deduplicate_clusters_are_those_of_brute_force(places) -> None:
+    rows = [
+        Row(f"id{(i * 7) % 31:02d}", words(10_000 * base + 50 * step))
+        for i, (base, step) in enumerate(places)
+    ]
+    expected = brute_force_keepers(rows, 0.685)
+    found = {d.segment_id: d.duplicate_of or d.segment_id for d in deduplicate(rows, 0.685)}
+    assert found == expected
 
 
-def test_select_sample_caps_each_host() -> None:
-    chosen = select_sample(ROWS, 50, max_per_host=4)
-    hosts = [int(segment_id[1:]) % 3 for segment_id in chosen]
-    assert [hosts.count(h) for h in range(3)] == [4, 4, 4]
+def test_deduplicate_long_chain_across_many_batches_keeps_its_lowest_id() -> None:
+    rows = [Row(f"id{(i * 389) % 1_200:04d}", words(15 * i)) for i in range(1_200)]
+    result = deduplicate(rows)
+    assert result.kept_ids == ["id0000"]
+    assert {d.duplicate_of for d in result if not d.kept} == {"id0000"}
 
 
-def test_select_sample_mostly_stays_when_rows_are_added() -> None:
-    before = set(select_sample(ROWS, 30))
-    after = set(
-        select_sample([*ROWS, *((f"t{n}", "https://new.example.com") for n in range(9))], 30)
-    )
-    assert len(before & after) >= 21
+def test_deduplicate_result_is_a_sequence() -> None:
+    result = deduplicate([Row("b", words(0)), Row("a", words(0)), Row("c", words(900))])
+    assert [d.segment_id for d in result[1:]] == ["a", "c"]
+    assert result[-1] == result.decisions[2]
+    with pytest.raises(IndexError):
+        result[3]
 
 
-def test_select_sample_of_fewer_rows_than_asked_and_bad_urls() -> None:
-    assert select_sample([("a", "http://[bad"), ("b", "")], 10) == ["a", "b"]
-
-
-@pytest.mark.parametrize("options", [{"n": -1}, {"n": 1, "max_per_host": 0}])
-def test_select_sample_impossible_numbers_raise(options) -> None:
-    with pytest.raises(ValueError, match="select_sample"):
-        select_sample([], **options)
+def test_deduplicate_takes_texts_that_no_utf8_can_hold() -> None:
+    result = deduplicate([Row("a", "half a pair \ud83d of words"), Row("b", "\ud83d")])
+    assert result.kept_ids == ["a", "b"]
