@@ -81,19 +81,22 @@ class _Collector:
         for child in element:
             tag = child.tag
             if isinstance(tag, str) and tag not in SKIPPED_TAGS and not is_noise(child):
-                if tag in BLOCK_SET or next(child.iter(*BLOCK_TAGS), None) is not None:
+                if tag in BLOCK_SET or _holds_block(child):
                     self.flush_all()
                     self._walk_block(child, containers, number)
                     number += tag == "li"
                     self._begin_run(element, containers)
                 else:
                     self._run.add_element(child)
-            self._run.add_text(child, "tail")
+            if child.tail:
+                self._run.add_text(child, "tail")
         self.flush_all()
 
     def flush_all(self) -> None:
         """End the current inline run, as a block if it has text."""
         run, owner = self._run, self._run_owner
+        if run.is_empty:
+            return
         self._run = InlineRun()
         if owner is None or run.slot is None:
             return
@@ -102,7 +105,8 @@ class _Collector:
             self._add(owner, 0, text, run, self._run_containers)
 
     def _begin_run(self, owner: lxml.html.HtmlElement, containers: tuple[Container, ...]) -> None:
-        self._run, self._run_owner, self._run_containers = InlineRun(), owner, containers
+        # Whatever stood before is flushed: the run is empty.
+        self._run_owner, self._run_containers = owner, containers
 
     def _walk_block(
         self, element: lxml.html.HtmlElement, containers: tuple[Container, ...], number: int
@@ -190,6 +194,10 @@ class _Collector:
         number, self._n_markers = self._n_markers, self._n_markers + 1
         setattr(owner, part, mark_text(getattr(owner, part), number))
         return [number]
+
+
+def _holds_block(inline: lxml.html.HtmlElement) -> bool:
+    return bool(len(inline)) and next(inline.iter(*BLOCK_TAGS), None) is not None
 
 
 def _is_number(value: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import lxml.html
@@ -38,9 +39,6 @@ _NOISE_CLASS: Final = re.compile(
     re.IGNORECASE,
 )
 _PERMALINK_TEXTS: Final = frozenset({"¶", "#", "§", "🔗", "[edit]", "[link]"})
-_SPACES: Final = re.compile(
-    r"[ \t\r\f\v\xa0\u200b]*\n[ \t\r\f\v\xa0\u200b]*|[ \t\r\f\v\xa0\u200b]+"
-)
 _ADJACENT_BOLD: Final = re.compile(r"(?<=[^\s*])\*{4}(?=[^\s*])")
 _BREAK: Final = "\n"
 
@@ -60,15 +58,25 @@ class InlineRun:
         self.slot: tuple[lxml.html.HtmlElement, str] | None = None
         self._slot_chars = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added."""
+        return not self._pieces
+
     def add_text(self, owner: lxml.html.HtmlElement, part: str, in_link: bool = False) -> None:
         """Add the text or tail (`part`) of an element."""
-        text: str | None = getattr(owner, part)
+        text: str | None = owner.text if part == "text" else owner.tail
         if not text:
             return
-        self._pieces.append(text.replace("\n", " "))
         visible = len(text.strip())
+        if not visible:
+            if self._pieces:  # white space separates, but does not begin a run
+                self._pieces.append(" ")
+            return
+        self._pieces.append(text.replace("\n", " "))
         self.chars += visible
-        self.link_chars += visible if in_link else 0
+        if in_link:
+            self.link_chars += visible
         if visible > self._slot_chars:
             self.slot, self._slot_chars = (owner, part), visible
 
@@ -90,9 +98,13 @@ class InlineRun:
 
     def markdown(self) -> str:
         """Give the run's Markdown, white space collapsed; empty when nothing is visible."""
-        joined = _ADJACENT_BOLD.sub("", "".join(self._pieces))
-        text = _SPACES.sub(lambda m: "\n" if "\n" in m[0] else " ", joined)
-        return re.sub(r"\n{2,}", "\n", text).strip()
+        joined = "".join(self._pieces).replace("\u200b", " ")
+        if "****" in joined:
+            joined = _ADJACENT_BOLD.sub("", joined)
+        if _BREAK not in joined:
+            return " ".join(joined.split())
+        lines = (" ".join(line.split()) for line in joined.split(_BREAK))
+        return _BREAK.join(line for line in lines if line)
 
     def _add_content(self, element: lxml.html.HtmlElement, in_link: bool) -> None:
         self.add_text(element, "text", in_link)
@@ -104,15 +116,21 @@ class InlineRun:
 def is_noise(element: lxml.html.HtmlElement) -> bool:
     """Tell whether an element is a permalink sign, an edit link or text for screen readers only."""
     names = element.get("class")
-    if names and _NOISE_CLASS.search(names):
+    if names and _is_noise_class(names):
         return True
-    if element.get("hidden") is not None or "display:none" in (element.get("style") or "").replace(
-        " ", ""
-    ):
+    if element.get("hidden") is not None:
+        return True
+    style = element.get("style")
+    if style and "display:none" in style.replace(" ", ""):
         return True
     return (
-        element.tag == "a" and (element.text or "").strip() in _PERMALINK_TEXTS and not len(element)
+        element.tag == "a" and not len(element) and (element.text or "").strip() in _PERMALINK_TEXTS
     )
+
+
+@lru_cache(maxsize=4_096)
+def _is_noise_class(names: str) -> bool:
+    return _NOISE_CLASS.search(names) is not None
 
 
 def _wrap(text: str, mark: str) -> str:

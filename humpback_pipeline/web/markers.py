@@ -12,16 +12,14 @@ from typing import Final
 # Two Sutton SignWriting symbols make a marker: printable and no letters, so extractors neither
 # strip them nor take them for words.
 _FIRST: Final = 0x1D800
-_RADIX: Final = 512
+_RADIX: Final = 496
 _SYMBOL: Final = f"[{chr(_FIRST)}-{chr(_FIRST + _RADIX - 1)}]"
-_SYMBOLS: Final = re.compile(_SYMBOL)
+# The same symbols in UTF-8, for taking them out of a page that holds them itself.
+MARKER_SYMBOL_BYTES: Final = rb"\xf0\x9d[\xa0-\xa7][\x80-\xbf]"
 _MARKER: Final = re.compile(_SYMBOL + "{2}")
 MAX_MARKERS: Final = _RADIX**2
-
-
-def remove_marker_symbols(text: str) -> str:
-    """Take out the symbols that a page itself may hold, before any marker is put in."""
-    return _SYMBOLS.sub("", text)
+# Single symbols of the same script, for other uses in the text of a page.
+SIGNS: Final = tuple(chr(0x1D9F0 + n) for n in range(16))
 
 
 def mark_text(text: str, number: int) -> str:

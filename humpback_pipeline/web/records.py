@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ SEGMENT_SCHEMA: pl.Schema = pl.Schema(
         ("crawl_date", pl.Datetime("us", "UTC")),
         ("warc_file", pl.String),
         ("record_offset", pl.Int64),
+        ("document_hash", pl.String),
     ]
 )
 
@@ -47,6 +49,10 @@ class Document:
     record_offset: int = 0
     charset: str | None = None
 
+    def content_hash(self) -> str:
+        """BLAKE2b-128 of the page's bytes, in hexadecimal: equal pages have equal ones."""
+        return hashlib.blake2b(self.html, digest_size=16).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -55,6 +61,7 @@ class Segment:
     header_path: headers from the page's outermost down to `header` itself.
     text: Markdown that begins with the header's own line and holds its lower sub-headings.
     text_chars: length of `text` in characters.
+    document_hash: of the bytes of the page it is from.
     """
 
     segment_id: str
@@ -69,6 +76,7 @@ class Segment:
     crawl_date: datetime | None
     warc_file: str
     record_offset: int
+    document_hash: str = ""
 
 
 def segments_to_frame(segments: Iterable[Segment]) -> pl.DataFrame:

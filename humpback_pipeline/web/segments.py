@@ -21,7 +21,7 @@ from humpback_pipeline.web.navigation import (
     is_navigation_header,
     load_navigation_headers,
 )
-from humpback_pipeline.web.page import Page, open_page
+from humpback_pipeline.web.page import Page, PageDropError, open_page
 from humpback_pipeline.web.records import Document, Segment
 
 
@@ -72,8 +72,9 @@ def extract_segments(
     extractor raises on a page that it cannot handle.
     """
     check_extractor(extractor)
-    page = open_page(document)
-    if page is None:
+    try:
+        page = open_page(document)
+    except PageDropError:
         return []
     found = extract_candidates(page, extractor, limits or DEFAULT_LIMITS)
     return [candidate.segment for candidate in found if candidate.drop_reason is None]
@@ -88,12 +89,12 @@ def extract_candidates(
     """Like extract_segments, with the subtrees that are dropped among the candidates.
 
     A subtree under one of `navigation_headers` (default: the project's list) is no part of the
-    segments around it. Uses the page up: its blocks and tree are changed.
+    segments around it. Uses the page up: its tree is changed.
     """
     navigation = navigation_headers or load_navigation_headers()
     content = [
         block
-        for block in main_content(page.tree, page.blocks, page.document.url, extractor)
+        for block in main_content(page, extractor)
         if block.level or not is_boilerplate_line(block.text, navigation)
     ]
     candidates: list[Candidate] = []
@@ -176,7 +177,9 @@ def _segment(section: _Section, text: str, page: Page) -> Segment:
         segment_id=hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=16).hexdigest(),
         document_id=document.document_id,
         url=document.url,
-        language=document.language or detect_language(text, sure=True) or page.language,
+        language=document.language
+        or detect_language(text, sure=True, prior=page.language)
+        or page.language,
         header=section.heading.text,
         header_level=section.heading.level,
         header_path=section.path,
@@ -185,4 +188,5 @@ def _segment(section: _Section, text: str, page: Page) -> Segment:
         crawl_date=document.crawl_date,
         warc_file=document.warc_file,
         record_offset=document.record_offset,
+        document_hash=page.document_hash,
     )

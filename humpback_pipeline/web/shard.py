@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from humpback_pipeline.web.extractors import check_extractor
-from humpback_pipeline.web.filters import FilterThresholds, drop_reason
-from humpback_pipeline.web.page import open_page, screen_page
+from humpback_pipeline.web.filters import FilterThresholds, drop_reason, filter_length
+from humpback_pipeline.web.page import PageDropError, open_page
 from humpback_pipeline.web.records import Document, Segment
 from humpback_pipeline.web.segments import Candidate, SegmentLimits, extract_candidates
 from humpback_pipeline.web.time_limit import PageTimeoutError, cpu_time_limit
 from humpback_pipeline.web.warc import DEFAULT_MAX_HTML_BYTES, DocumentReader, read_documents
 
+if TYPE_CHECKING:
+    from humpback_pipeline.web.screens import Screens
+
 _SAMPLES_PER_REASON: Final = 5
 _N_TOP_HOSTS: Final = 20
 _PROGRESS_EVERY_S: Final = 2.0
+BETWEEN_PAGES: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class ShardReport:
     n_records: WARC records; n_documents: HTML pages among them; document_drops: reason → records
     and pages that gave nothing; n_candidates: header subtrees considered; segment_drops: reason →
     subtrees dropped; n_segments: subtrees kept; languages: language → pages; partial: what was lost
-    of a damaged file; elapsed_s: seconds of wall time; last_header: of the last segment kept.
+    of a damaged file; masked: kind of personal data → places masked; bytes_read: offset of the last
+    page begun; elapsed_s: seconds of wall time; last_header: of the last segment kept.
     """
 
     warc_file: str
@@ -56,6 +62,8 @@ class ShardReport:
     partial: str | None = None
     languages: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
+    masked: Counter[str] = field(default_factory=Counter)
+    bytes_read: int = 0
     elapsed_s: float = 0.0
     last_header: str = ""
 
@@ -89,14 +97,19 @@ def segment_shard(
     thresholds: FilterThresholds | None = None,
     limits: SegmentLimits | None = None,
     max_html_bytes: int = DEFAULT_MAX_HTML_BYTES,
-    max_page_cpu_s: float = 10.0,
+    max_page_cpu_s: float = 2.0,
+    screens: Screens | None = None,
+    skip: Mapping[int, str] = MappingProxyType({}),
+    on_page: Callable[[int], None] | None = None,
     on_progress: Callable[[ShardReport], None] | None = None,
 ) -> ShardSegments:
     """Stream the filtered segments of one WARC file.
 
     languages: two-letter codes wanted, None for all; thresholds and limits default to the paper's.
     A page that fails, or takes over `max_page_cpu_s` seconds of CPU time, costs one counted drop.
-    on_progress gets the running report every two seconds and at the end. Raises at once
+    screens: further tests of URLs and texts. skip: record_offset → reason of pages to drop unread.
+    on_page gets the record_offset of each page before work on it begins, and BETWEEN_PAGES after
+    it; on_progress the running report every two seconds and at the end. Raises at once
     NotAWarcError, OSError, and ValueError for an unknown extractor.
     """
     check_extractor(extractor)
@@ -104,7 +117,17 @@ def segment_shard(
     limits = limits or SegmentLimits(thresholds.min_chars, thresholds.max_chars)
     reader = read_documents(path, max_html_bytes)
     report = ShardReport(Path(path).name, extractor)
-    work = _Work(reader, report, thresholds, limits, max_page_cpu_s, on_progress)
+    work = _Work(
+        reader,
+        report,
+        thresholds,
+        limits,
+        max_page_cpu_s=max_page_cpu_s,
+        screens=screens,
+        skip=skip,
+        on_page=on_page,
+        on_progress=on_progress,
+    )
     return ShardSegments(report, work.segments())
 
 
@@ -117,22 +140,25 @@ class _Work:
     thresholds: FilterThresholds
     limits: SegmentLimits
     max_page_cpu_s: float
+    screens: Screens | None
+    skip: Mapping[int, str]
+    on_page: Callable[[int], None] | None
     on_progress: Callable[[ShardReport], None] | None
 
     def segments(self) -> Iterator[Segment]:
         started = last_told = time.monotonic()
         page_drops: Counter[str] = Counter()
-        seen: set[str] = set()
+        seen: set[int] = set()
         with self.reader:
             for document in self.reader:
                 self.report.n_documents += 1
+                self.report.bytes_read = document.record_offset
                 try:
-                    # A record that stands twice in a file would give every segment twice.
-                    if document.document_id in seen:
-                        raise _PageDropError("duplicate_record")
-                    seen.add(document.document_id)
+                    self._admit(document, seen)
+                    if self.on_page:
+                        self.on_page(document.record_offset)
                     candidates = self._candidates(document)
-                except _PageDropError as drop:
+                except PageDropError as drop:
                     page_drops[drop.reason] += 1
                     self.report._sample(
                         DropSample(
@@ -141,6 +167,8 @@ class _Work:
                     )
                     candidates = []
                 yield from self._filtered(candidates)
+                if self.on_page:
+                    self.on_page(BETWEEN_PAGES)
                 now = time.monotonic()
                 self._update(page_drops, now - started)
                 if self.on_progress and now - last_told >= _PROGRESS_EVERY_S:
@@ -150,29 +178,43 @@ class _Work:
         if self.on_progress:
             self.on_progress(self.report)
 
+    def _admit(self, document: Document, seen: set[int]) -> None:
+        """Refuse what need not be opened; `seen` holds hashes of what the shard has had so far."""
+        if document.record_offset in self.skip:
+            where = f"record at offset {document.record_offset}"
+            raise PageDropError(self.skip[document.record_offset], where)
+        reason = self.screens.page_reason(document.url) if self.screens else None
+        if reason:
+            raise PageDropError(reason)
+        # A record that stands twice in a file would give every segment twice.
+        for name, value in (
+            ("duplicate_record", document.document_id),
+            ("duplicate_page", document.html),
+        ):
+            if hash(value) in seen:
+                raise PageDropError(name)
+            seen.add(hash(value))
+
     def _candidates(self, document: Document) -> list[Candidate]:
         """Cut one page; whatever goes wrong with it is a drop of this page alone."""
         try:
             with cpu_time_limit(self.max_page_cpu_s):
-                page = open_page(document)
-                if page is None:
-                    raise _PageDropError("unparsable")
+                page = open_page(document, self.thresholds.languages, self.limits.min_chars)
                 self.report.languages[page.language or "unknown"] += 1
-                reason = screen_page(page, self.thresholds.languages, self.limits.min_chars)
-                if reason:
-                    raise _PageDropError(reason)
                 candidates = extract_candidates(
                     page, self.report.extractor, self.limits, self.thresholds.navigation_headers
                 )
-        except _PageDropError:
+        except PageDropError as drop:
+            if drop.language:
+                self.report.languages[drop.language] += 1
             raise
         except PageTimeoutError as error:
-            raise _PageDropError("extraction_timeout", str(error)) from error
+            raise PageDropError("extraction_timeout", str(error)) from error
         # The extractor is other people's code on arbitrary pages, RecursionError included.
         except (Exception, RecursionError) as error:
-            raise _PageDropError("extraction_error", repr(error)[:300]) from error
+            raise PageDropError("extraction_error", repr(error)[:300]) from error
         if not candidates:
-            raise _PageDropError("no_main_content")
+            raise PageDropError("no_main_content")
         return candidates
 
     def _filtered(self, candidates: list[Candidate]) -> Iterator[Segment]:
@@ -180,6 +222,8 @@ class _Work:
             segment = candidate.segment
             self.report.n_candidates += 1
             reason = candidate.drop_reason or drop_reason(segment, self.thresholds)
+            if reason is None and self.screens:
+                segment, reason = self._screened(segment, self.screens)
             if reason is None:
                 self.report.n_segments += 1
                 self.report.last_header = segment.header
@@ -193,17 +237,22 @@ class _Work:
                 )
             )
 
+    def _screened(self, segment: Segment, screens: Screens) -> tuple[Segment, str | None]:
+        result = screens.screen(segment.text, segment.language)
+        self.report.masked.update(result.n_masked)
+        if result.text == segment.text:
+            return segment, result.reason
+        masked = replace(
+            segment,
+            header=screens.mask(segment.header),
+            header_path=tuple(screens.mask(header) for header in segment.header_path),
+            text=result.text,
+            text_chars=len(result.text),
+        )
+        return masked, result.reason or filter_length(masked, self.thresholds)
+
     def _update(self, page_drops: Counter[str], elapsed_s: float) -> None:
         self.report.n_records = self.reader.n_records
         self.report.partial = self.reader.partial
         self.report.document_drops = self.reader.dropped + page_drops
         self.report.elapsed_s = elapsed_s
-
-
-class _PageDropError(Exception):
-    """This page gives no segments."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.detail = detail

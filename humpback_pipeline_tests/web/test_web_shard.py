@@ -8,6 +8,8 @@ import pytest
 from web_builders import clueweb22, common_crawl, gzip_members, page, prose, warcinfo
 
 from humpback_pipeline.web import NotAWarcError, extractors, segment_shard
+from humpback_pipeline.web.screens import Screens, ScreenSettings
+from humpback_pipeline.web.shard import BETWEEN_PAGES
 from humpback_pipeline.web.time_limit import PageTimeoutError, cpu_time_limit
 
 GOOD = page(f"<main><h1>Tides</h1><p>{prose(900)}</p></main>")
@@ -42,7 +44,7 @@ def test_segment_shard_counts_the_funnel(shard) -> None:
         common_crawl(GERMAN, 2),
         common_crawl(GOOD, 3, status="500 Oops"),
         clueweb22(sections, 4),
-        clueweb22(GOOD, 5, language="fr"),
+        clueweb22(page(f"<h1>Marées</h1><p>{prose(900)}</p>"), 5, language="fr"),
         common_crawl(page(f"<p>{prose(900)}</p>"), 6),
         common_crawl(page("<h1>Tiny</h1>"), 7),
     )
@@ -63,7 +65,7 @@ def test_segment_shard_counts_the_funnel(shard) -> None:
     assert report.segment_drops == {"header_capitals": 1, "too_short": 1, "navigation_header": 1}
     assert report.n_candidates == report.n_segments + sum(report.segment_drops.values()) == 5
     assert report.n_segments == 2
-    assert report.languages == {"en": 3, "de": 1, "fr": 1, "unknown": 1}
+    assert report.languages == {"en": 2, "de": 1, "fr": 1}  # of those that were opened
     assert report.top_hosts == {"example.com": 2}
     assert report.partial is None
     assert report.elapsed_s > 0
@@ -85,7 +87,9 @@ def test_segment_shard_truncated_says_what_was_lost(shard) -> None:
 
 
 def test_segment_shard_drop_samples_are_few(shard) -> None:
-    stream = segment_shard(shard(*(common_crawl(GERMAN, n) for n in range(12))))
+    stream = segment_shard(
+        shard(*(common_crawl(GERMAN + b"<!-- %d -->" % n, n) for n in range(12)))
+    )
     assert list(stream) == []
     assert stream.report.document_drops["language"] == 12
     assert len(stream.report.drop_samples["language"]) == 5
@@ -101,13 +105,13 @@ def test_segment_shard_of_any_language(shard) -> None:
 def test_segment_shard_page_that_fails_costs_one_drop(shard, monkeypatch, error) -> None:
     real = extractors.EXTRACTORS["trafilatura"]
 
-    def failing(tree, url):
-        if url.endswith("/1"):
+    def failing(opened):
+        if opened.document.url.endswith("/1"):
             raise error
-        return real(tree, url)
+        return real(opened)
 
     monkeypatch.setattr(extractors, "EXTRACTORS", {"trafilatura": failing})
-    stream = segment_shard(shard(common_crawl(GOOD, 1), common_crawl(GOOD, 2)))
+    stream = segment_shard(shard(common_crawl(GOOD, 1), common_crawl(GOOD + b"<!-- 2 -->", 2)))
     assert [s.url for s in stream] == ["https://example.com/2"]
     assert stream.report.document_drops == {"extraction_error": 1}
     assert type(error).__name__ in stream.report.drop_samples["extraction_error"][0].text
@@ -116,13 +120,15 @@ def test_segment_shard_page_that_fails_costs_one_drop(shard, monkeypatch, error)
 def test_segment_shard_page_that_takes_too_long_costs_one_drop(shard, monkeypatch) -> None:
     real = extractors.EXTRACTORS["trafilatura"]
 
-    def slow(tree, url):
-        while url.endswith("/1"):
+    def slow(opened):
+        while opened.document.url.endswith("/1"):
             pass
-        return real(tree, url)
+        return real(opened)
 
     monkeypatch.setattr(extractors, "EXTRACTORS", {"trafilatura": slow})
-    stream = segment_shard(shard(common_crawl(GOOD, 1), common_crawl(GOOD, 2)), max_page_cpu_s=0.5)
+    stream = segment_shard(
+        shard(common_crawl(GOOD, 1), common_crawl(GOOD + b"<!-- 2 -->", 2)), max_page_cpu_s=0.5
+    )
     assert [s.url for s in stream] == ["https://example.com/2"]
     assert stream.report.document_drops == {"extraction_timeout": 1}
 
@@ -165,3 +171,39 @@ def test_record_that_stands_twice_in_a_file_is_read_once_and_counted(shard) -> N
     stream = segment_shard(shard(warcinfo(), common_crawl(GOOD, 1), common_crawl(GOOD, 1)))
     assert [segment.header for segment in stream] == ["Tides"]
     assert stream.report.document_drops["duplicate_record"] == 1
+
+
+def test_segment_shard_page_that_stands_twice_under_two_addresses_is_cut_once(shard) -> None:
+    stream = segment_shard(shard(common_crawl(GOOD, 1), common_crawl(GOOD, 2)))
+    assert [s.url for s in stream] == ["https://example.com/1"]
+    assert stream.report.document_drops == {"duplicate_page": 1}
+
+
+def test_segment_shard_pages_to_skip_are_counted_with_their_reason(shard) -> None:
+    path = shard(common_crawl(GOOD, 1), common_crawl(GOOD + b"<!-- 2 -->", 2))
+    offsets = [segment.record_offset for segment in segment_shard(path)]
+    told: list[int] = []
+    stream = segment_shard(path, skip={offsets[0]: "native_crash"}, on_page=told.append)
+    assert [s.record_offset for s in stream] == offsets[1:]
+    assert stream.report.document_drops == {"native_crash": 1}
+    assert str(offsets[0]) in stream.report.drop_samples["native_crash"][0].text
+    assert told[-2:] == [offsets[1], BETWEEN_PAGES]
+
+
+def test_segment_shard_masks_personal_data_in_text_and_headers(shard) -> None:
+    mail = "anna.schmidt@acme-pumps.com"
+    body = page(f"<h1>Write to {mail}</h1><p>{prose(900)} Ask {mail} for more.</p>")
+    screens = Screens(ScreenSettings(personal_data="mask"))
+    (segment,) = segment_shard(shard(common_crawl(body, 1)), screens=screens)
+    assert mail not in segment.text + segment.header + "".join(segment.header_path)
+    assert segment.text_chars == len(segment.text)
+
+
+def test_segment_shard_blocked_url_is_not_opened(shard, tmp_path: Path) -> None:
+    blocklist = tmp_path / "domains.txt"
+    blocklist.write_text("example.com\n")
+    stream = segment_shard(
+        shard(common_crawl(GOOD, 1)), screens=Screens(ScreenSettings(url_blocklist=blocklist))
+    )
+    assert list(stream) == []
+    assert stream.report.document_drops == {"blocked_url": 1}

@@ -1,0 +1,143 @@
+"""Main content by resiliparse alone: the page's own parser, without a tree in Python.
+
+resiliparse gives reduced HTML (headings, paragraphs, lists, preformatted text, links). What that
+leaves out (inline code, quotes, tables) is written into the page's text beforehand, as signs that
+are read back afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import HTMLTree
+
+from humpback_pipeline.web.blocks import Block
+from humpback_pipeline.web.boilerplate import has_boilerplate_name
+from humpback_pipeline.web.reduced_html import (
+    BULLETS,
+    CELL,
+    CODE,
+    LABEL,
+    QUOTE,
+    ROW,
+    TABLE,
+    UNQUOTE,
+    UNTABLE,
+    read_reduced_html,
+)
+
+_REMOVED: Final = (
+    "nav, aside, form, dialog, menu, button, svg, [role=navigation], [role=search], [role=dialog], "
+    "[role=alert], [aria-hidden=true], a.headerlink, a.anchor, .mw-editsection, .sr-only, "
+    ".screen-reader-text, .visually-hidden, .noprint"
+)
+_CALLOUTS: Final = (
+    ".note, .tip, .warning, .caution, .important, .admonition, .hint, .danger, .callout"
+)
+_LABELS: Final = ", ".join(
+    f"{callout} > h{level}" for callout in _CALLOUTS.split(", ") for level in range(1, 7)
+)
+# resiliparse takes any <ul> this near to <body> for the site's navigation.
+_SHALLOW_LISTS: Final = "body > ul, body > * > ul, body > * > * > ul"
+_TABLE_BREAKERS: Final = "table, h1, h2, h3, h4, h5, h6, pre, ul, ol, dl, blockquote, form"
+_BOXES: Final = frozenset(
+    "article dd div dl figure footer header li ol p section table td tr ul".split()
+)
+_MAX_LINK_SHARE: Final = 0.5
+# An element with more than this share of the page's prose holds the article, whatever its name.
+_MAX_BOILERPLATE_SHARE: Final = 0.3
+# Each is measured by itself, so that on a hostile page the work grows with the square of them.
+_MAX_MEASURED: Final = 1_000
+
+
+def native_content(tree: HTMLTree) -> list[Block]:
+    """Return the main content of a page as headings and text blocks, in order; changes `tree`."""
+    body = tree.body
+    if body is None:
+        return []
+    _remove_boilerplate(body)
+    _write_signs(tree, body)
+    reduced = extract_plain_text(
+        tree,
+        preserve_formatting="minimal_html",
+        main_content=True,
+        links=True,
+        alt_texts=False,
+        comments=False,
+        post_meta=False,
+    )
+    return read_reduced_html(str(reduced))
+
+
+def _remove_boilerplate(body: Any) -> None:
+    most = _MAX_BOILERPLATE_SHARE * _prose_chars(body)
+    removed = body.query_selector_all(_REMOVED).values()
+    named = [
+        element
+        for element in body.query_selector_all("[class], [id]").values()
+        if element.tag in _BOXES
+        and has_boilerplate_name(element.class_name or "", element.id or "")
+    ]
+    for element in (*removed, *named)[:_MAX_MEASURED]:
+        if _prose_chars(element) <= most:
+            element.remove()
+
+
+def _prose_chars(element: Any) -> int:
+    return sum(len(p.text or "") for p in element.query_selector_all("p").values())
+
+
+def _write_signs(tree: HTMLTree, body: Any) -> None:
+    sign = tree.create_text_node
+    for code in body.query_selector_all("code, tt, kbd, samp").values():
+        code.prepend(sign(CODE))
+        code.append(sign(CODE))
+    for quote in body.query_selector_all("blockquote").values():
+        quote.prepend(sign(QUOTE))
+        quote.append(sign(UNQUOTE))
+    for table in body.query_selector_all("table").values():
+        if table.query_selector(_TABLE_BREAKERS) is None:
+            for cell in table.query_selector_all("td, th").values():
+                cell.prepend(sign(CELL))
+            for row in table.query_selector_all("tr").values():
+                row.first_element_child and row.first_element_child.prepend(sign(ROW))
+            table.prepend(sign(TABLE))
+            table.append(sign(UNTABLE))
+    for label in body.query_selector_all(_LABELS).values():
+        label.prepend(sign(LABEL))
+    _write_list_signs(tree, body)
+
+
+def _write_list_signs(tree: HTMLTree, body: Any) -> None:
+    """Make lists of prose, and lists announced by a colon, such as resiliparse keeps."""
+    for items in body.query_selector_all("ul, ol, dl").values()[:_MAX_MEASURED]:
+        links = items.query_selector_all("a").values()
+        is_prose = sum(len(link.text or "") for link in links) <= _MAX_LINK_SHARE * len(
+            items.text or ""
+        )
+        before = items.previous_element_sibling
+        if is_prose or (before is not None and (before.text or "").rstrip().endswith(":")):
+            for link in links:
+                _unlink(tree, link)
+    for items in body.query_selector_all(_SHALLOW_LISTS).values():
+        if items.query_selector("a") is None:
+            _disguise(tree, items)
+
+
+def _unlink(tree: HTMLTree, link: Any) -> None:
+    """Leave a link's text alone; resiliparse drops a list of links, announced or not."""
+    text = tree.create_element("span")
+    link.replace_with(text)
+    for child in link.child_nodes.values():
+        text.append_child(child)
+
+
+def _disguise(tree: HTMLTree, items: Any) -> None:
+    """Make an ordered list of a plain one, with the sign that it is none."""
+    ordered = tree.create_element("ol")
+    items.replace_with(ordered)
+    for child in items.child_nodes.values():
+        ordered.append_child(child)
+    if ordered.first_element_child is not None:
+        ordered.first_element_child.prepend(tree.create_text_node(BULLETS))
