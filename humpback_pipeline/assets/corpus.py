@@ -1,6 +1,11 @@
 """Group `corpus`: from WARC files to the segments that get an instruction."""
 
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
+import polars as pl
 
 from humpback_pipeline.assets.checks import check_results, check_specs
 from humpback_pipeline.assets.common import (
@@ -10,27 +15,41 @@ from humpback_pipeline.assets.common import (
     shards_of,
     shards_with,
 )
+from humpback_pipeline.assets.corpus_pages import (
+    corpus_metadata,
+    drop_samples_table,
+    funnel_table,
+    histogram_table,
+    read_samples,
+    rendered_samples,
+)
 from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
     counts_table,
-    length_plot,
     manifest_metadata,
     sample_table,
 )
 from humpback_pipeline.assets.retries import retried
-from humpback_pipeline.automation.partitions import warc_shards
+from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
+from humpback_pipeline.evaluation.tables import render_markdown_table
 from humpback_pipeline.resources import WorkspaceResource
+from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.checks import (
     check_not_empty,
     check_sample_reached,
     check_shard_read_whole,
-    check_yield,
     over_shards,
 )
-from humpback_pipeline.stages.corpus import SEGMENTS, write_segments
+from humpback_pipeline.stages.checks.corpus import check_yields
+from humpback_pipeline.stages.corpus import SEGMENTS
+from humpback_pipeline.stages.corpus_facts import LengthHistogram
 from humpback_pipeline.stages.corpus_selection import SELECTION, SELECTION_SCHEMA, write_selection
+from humpback_pipeline.stages.segment_processes import write_all_segments
+from humpback_pipeline.storage import Manifest, NotMaterializedError
 from humpback_pipeline.web import SEGMENT_SCHEMA
+
+MAX_SHARDS_COMPARED = 100
 
 
 @dg.asset(
@@ -47,32 +66,24 @@ from humpback_pipeline.web import SEGMENT_SCHEMA
 def clueweb_segments(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult:
-    """Cut, filter and write the segments of each shard of this run."""
+    """Cut, filter and write the segments of each shard of this run, a process for each."""
     opened = workspace.open()
+    shards = shards_of(context)
     manifests = {}
-    for shard in shards_of(context):
-        manifest = manifests[shard] = write_segments(opened, shard, log_progress(context))
-        facts = manifest.facts
-        frame = opened.datasets.read(SEGMENTS, shard)
-        context.log.info(f"{shard}: {facts['n_documents']} pages, {manifest.rows} segments")
-        add_partition_metadata(
-            context,
-            shard,
-            {
-                "funnel": counts_table(facts["funnel"], "stage", largest_first=False),
-                "pages_dropped": counts_table(facts["document_drops"]),
-                "segments_dropped": counts_table(facts["segment_drops"]),
-                "languages": counts_table(facts["languages"], "language"),
-                "top_hosts": counts_table(facts["hosts"], "host"),
-                "lost": facts["partial"] or "nothing",
-                **length_plot("lengths", frame["text_chars"], "segment length (characters)"),
-                "samples": sample_table(frame, ["header", "text", "url"]),
-                **manifest_metadata(opened, manifest, context),
-            },
-        )
+    for shard, manifest in write_all_segments(opened, shards, log_progress(context)):
+        manifests[shard] = manifest
+        pages = manifest.facts["n_documents"]
+        context.log.info(f"{shard}: {pages:,} pages, {manifest.rows:,} segments")
+        metadata = _shard_metadata(opened, shard, manifest)
+        metadata |= manifest_metadata(opened, manifest, context)
+        add_partition_metadata(context, shard, metadata)
+    manifests = {shard: manifests[shard] for shard in shards}
     read_whole = {shard: check_shard_read_whole(m) for shard, m in manifests.items()}
-    minimum = opened.recipe.checks.min_segments_per_page
-    yields = {shard: check_yield(m, minimum) for shard, m in manifests.items()}
+    yields = check_yields(
+        manifests,
+        opened.recipe.checks.min_segments_per_page,
+        _other_shards(context, opened, manifests),
+    )
     return dg.MaterializeResult(
         data_version=shards_data_version(context, opened, SEGMENTS),
         check_results=check_results(
@@ -84,6 +95,48 @@ def clueweb_segments(
             ],
         ),
     )
+
+
+def _shard_metadata(opened: Workspace, shard: str, manifest: Manifest) -> dict[str, Any]:
+    """What one shard's page shows; no more of its texts is read than is shown."""
+    facts = manifest.facts
+    lengths = LengthHistogram(opened.recipe.corpus)
+    lengths.add(opened.datasets.scan(SEGMENTS, shard).select("text_chars").collect()["text_chars"])
+    samples = read_samples(opened, shard)
+    metadata: dict[str, Any] = {
+        "funnel": funnel_table(facts["funnel"], facts["document_drops"], facts["segment_drops"]),
+        "pages_dropped": counts_table(facts["document_drops"]),
+        "segments_dropped": counts_table(facts["segment_drops"]),
+        "languages": counts_table(facts["languages"], "language"),
+        "top_hosts": counts_table(facts["hosts"], "host"),
+        "read_whole": "no: partial" if facts["partial"] else "yes",
+        "lost": facts["partial"] or "nothing",
+        "lengths": histogram_table(lengths.rows()),
+        "samples": sample_table(samples, ["header", "text", "url"]),
+        "samples_rendered": rendered_samples(samples.iter_rows(named=True)),
+        "drop_samples": drop_samples_table(facts["drop_samples"]),
+    }
+    if skipped := facts.get("skipped_pages"):
+        rows = [{"offset": int(offset), "reason": reason} for offset, reason in skipped.items()]
+        table = render_markdown_table(pl.DataFrame(rows), max_rows=len(rows))
+        metadata["pages_that_killed_their_process"] = dg.MetadataValue.md(table)
+    if masked := facts.get("masked"):
+        metadata["masked"] = counts_table(masked, "personal data")
+    return metadata
+
+
+def _other_shards(
+    context: dg.AssetExecutionContext, opened: Workspace, manifests: Mapping[str, Manifest]
+) -> list[Manifest]:
+    """Manifests of shards that earlier runs cut, enough of them to compare a yield with."""
+    others: list[Manifest] = []
+    for shard in context.instance.get_dynamic_partitions(WARC_SHARDS):
+        if len(others) == MAX_SHARDS_COMPARED:
+            break
+        if shard not in manifests:
+            with contextlib.suppress(NotMaterializedError):
+                others.append(opened.datasets.manifest(SEGMENTS, shard))
+    return others
 
 
 @dg.asset(
@@ -112,6 +165,7 @@ def corpus_selection(
         data_version=dg.DataVersion(manifest.content_hash),
         metadata={
             "selected": n_selected,
+            **corpus_metadata(manifest.facts),
             "reasons": counts_table(manifest.facts["reasons"]),
             "shards": counts_table(manifest.facts["selected_by_shard"], "shard"),
             **manifest_metadata(opened, manifest, context),

@@ -13,8 +13,8 @@ import re
 CODE_VERSIONS = {
     "seed_data": "1",
     "seed_pairs": "1",
-    "clueweb_segments": "1",
-    "corpus_selection": "1",
+    "clueweb_segments": "2",
+    "corpus_selection": "2",
     "backward_model": "1",
     "augmented_set": "1",
     "curation_scores": "1",

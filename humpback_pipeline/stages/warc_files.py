@@ -12,11 +12,23 @@ from pathlib import Path
 from typing import Literal
 
 from humpback_pipeline.stages.corpus import SEGMENTS
-from humpback_pipeline.stages.warc_hashes import file_signature, hash_until, is_being_read
+from humpback_pipeline.stages.warc_hashes import hash_until, is_being_read
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import NotMaterializedError
+from humpback_pipeline.storage.file_hashes import file_signature
+from humpback_pipeline.storage.remote import (
+    LocationError,
+    redacted,
+    store_identity,
+    store_time_s,
+)
 from humpback_pipeline.storage.versions import read_manifest
-from humpback_pipeline.web.shards import WARC_SUFFIXES, CorpusError, list_shards
+from humpback_pipeline.web.shards import (
+    EmptyCorpusError,
+    ShardFile,
+    find_shards,
+    lies_below,
+)
 from humpback_pipeline.web.warc_framing import NotAWarcError, RecordStream
 
 # A look must end well within the minute that Dagster gives a sensor.
@@ -32,13 +44,14 @@ ShardState = Literal["new", "same", "changed", "unknown", "gone"]
 class WarcShard:
     """One WARC file or registered partition, as a look at the folder found it.
 
-    `signature` changes whenever the file is touched; `content_hash` (SHA-256) is None while not
-    known; `recorded_hash` is of the content the current segments were cut from. `is_ours` tells,
-    for one that is gone, that its file was in this folder (and not in another corpus').
+    `path` is a URL for a file behind one; `n_bytes` its size, where known. `signature` changes
+    whenever the file is touched; `content_hash` (`Workspace.warc_hash`) is None while not known;
+    `recorded_hash` is of the content the current segments were cut from. `is_ours` tells, for one
+    that is gone, that its file was in this folder (and not in another corpus').
     """
 
     key: str
-    path: Path | None
+    path: Path | str | None
     state: ShardState
     is_registered: bool
     signature: str = ""
@@ -46,6 +59,7 @@ class WarcShard:
     content_hash: str | None = None
     recorded_hash: str | None = None
     is_ours: bool = True
+    n_bytes: int | None = None
 
 
 def survey_shards(
@@ -65,9 +79,9 @@ def survey_shards(
     deadline_s = time.monotonic() + budget_s
     files = _files(workspace.recipe.corpus.warc_dir)
     shards = [
-        _examine(workspace, key, path, key in registered, deadline_s, key in hash_new)
+        _examine(workspace, key, file, key in registered, deadline_s, key in hash_new)
         # One that is read for long must not keep the others from being looked at.
-        for key, path in sorted(files.items(), key=lambda item: is_being_read(item[1]))
+        for key, file in sorted(files.items(), key=lambda item: is_being_read(item[1].location))
     ]
     shards += gone_shards(workspace, [key for key in registered if key not in files])
     return sorted((shard for shard in shards if shard is not None), key=lambda shard: shard.key)
@@ -86,19 +100,20 @@ def removed_shards(workspace: Workspace, registered: Iterable[str]) -> list[str]
     folder = workspace.recipe.corpus.warc_dir
     files = _files(folder)
     sources = {key: recorded_source(workspace, key) for key in registered if key not in files}
-    return [key for key, s in sources.items() if s and s[1] and _is_below(Path(s[1]), folder)]
+    return [key for key, s in sources.items() if s and s[1] and lies_below(s[1], folder)]
 
 
-def refusal(path: Path) -> str | None:
+def refusal(path: Path | str) -> str | None:
     """Why a file cannot be opened as WARC; None if it can. Reads no more than its first record."""
     try:
-        stream = RecordStream(path, _FIRST_RECORD_BYTES)
+        stream = RecordStream(path, _FIRST_RECORD_BYTES, read_ahead_bytes=_FIRST_RECORD_BYTES)
         with contextlib.closing(stream):
             next(iter(stream), None)
-    except NotAWarcError as error:
+    except (NotAWarcError, LocationError) as error:
         return str(error)
     except OSError as error:
-        return f"{path}: cannot be read ({error.strerror or error}). Remedy: mend its permissions."
+        remedy = "mend its permissions" if isinstance(path, Path) else "see that it can be fetched"
+        return f"{redacted(path)}: cannot be read ({error.strerror or error}). Remedy: {remedy}."
     return None
 
 
@@ -116,43 +131,84 @@ def recorded_source(workspace: Workspace, key: str) -> tuple[str, str] | None:
 def _examine(
     workspace: Workspace,
     key: str,
-    path: Path,
+    file: ShardFile,
     is_registered: bool,
     deadline_s: float,
     hash_new: bool,
 ) -> WarcShard | None:
     source = recorded_source(workspace, key)
-    known = None
+    is_wanted = source is not None or hash_new
     try:
-        status = path.stat()
-        signature = file_signature(path)
-        # One that may not be read stays unknown; `refusal` says why.
-        if (source is not None or hash_new) and os.access(path, os.R_OK):
-            known = hash_until(workspace, path, deadline_s)
+        if isinstance(file.location, Path):
+            traces = _traces_of_path(workspace, file.location, is_wanted, deadline_s)
+        else:
+            traces = _traces_of_url(workspace, file, is_wanted, deadline_s)
     except FileNotFoundError:  # moved away since the folder was listed
         return _gone(workspace, key) if is_registered else None
     state: ShardState = "same"
     if not is_registered or source is None:
         state = "new"
-    elif known is None:
+    elif traces.content_hash is None:
         state = "unknown"
-    elif known != source[0]:
+    elif traces.content_hash != source[0]:
         state = "changed"
+    return WarcShard(
+        key,
+        file.location,
+        state,
+        is_registered,
+        traces.signature,
+        traces.touched_s,
+        traces.content_hash,
+        recorded_hash=source[0] if source else None,
+        n_bytes=traces.n_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Traces:
+    """What tells one content of a file from another; `touched_s` is 0 where not known."""
+
+    signature: str
+    touched_s: float
+    content_hash: str | None
+    n_bytes: int | None
+
+
+def _traces_of_path(
+    workspace: Workspace, path: Path, is_wanted: bool, deadline_s: float
+) -> _Traces:
+    status = path.stat()
+    signature = file_signature(path)
+    known = None
+    # One that may not be read stays unknown; `refusal` says why.
+    if is_wanted and os.access(path, os.R_OK):
+        known = hash_until(workspace, path, deadline_s)
     touched_s = max(status.st_mtime, status.st_ctime)
-    recorded = source[0] if source else None
-    return WarcShard(key, path, state, is_registered, signature, touched_s, known, recorded)
+    return _Traces(signature, touched_s, known, status.st_size)
+
+
+def _traces_of_url(
+    workspace: Workspace, file: ShardFile, is_wanted: bool, deadline_s: float
+) -> _Traces:
+    """From the store's listing, where that says enough; a web server is asked for each file."""
+    url = str(file.location)
+    identity = store_identity(file.info)
+    if identity is None and is_wanted:
+        identity = hash_until(workspace, url, deadline_s)
+    size = file.info.get("size")
+    n_bytes = int(size) if isinstance(size, int) else None
+    return _Traces(
+        identity or "", store_time_s(file.info), identity if is_wanted else None, n_bytes
+    )
 
 
 def _gone(workspace: Workspace, key: str) -> WarcShard:
     source = recorded_source(workspace, key)
     folder = workspace.recipe.corpus.warc_dir
-    is_ours = source is None or not source[1] or _is_below(Path(source[1]), folder)
+    is_ours = source is None or not source[1] or lies_below(source[1], folder)
     recorded = source[0] if source else None
     return WarcShard(key, None, "gone", True, recorded_hash=recorded, is_ours=is_ours)
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return path.is_relative_to(folder.absolute()) or path.resolve().is_relative_to(folder.resolve())
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -162,11 +218,9 @@ def _source_of(version: Path, key: str) -> tuple[str, str]:
     return manifest.provenance.warc_shards.get(key, ""), str(manifest.facts.get("warc_file", ""))
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _files(folder: Path | str) -> dict[str, ShardFile]:
     try:
-        return list_shards(folder)
-    except CorpusError:
-        # Empty: every file was taken away, which is for the caller to report.
-        if folder.is_dir() and not any(p.name.endswith(WARC_SUFFIXES) for p in folder.rglob("*")):
-            return {}
-        raise
+        return find_shards(folder)
+    except EmptyCorpusError:
+        # Every file was taken away, which is for the caller to report.
+        return {}

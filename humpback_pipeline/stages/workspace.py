@@ -25,6 +25,7 @@ from humpback_pipeline.storage import (
     hash_file,
     write_json_atomic,
 )
+from humpback_pipeline.storage.remote import redacted, remote_identity
 from humpback_pipeline.storage.versions import read_manifest
 from humpback_pipeline.web.shards import list_shards
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from humpback_pipeline.generation import EngineSlot, Ledger, TextGenerator
     from humpback_pipeline.models import BaseModel
     from humpback_pipeline.seeds import SeedPairs
+
+MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,43 @@ class Workspace:
         chat = self.recipe.chat
         return load_prompts(chat.tag_seed, chat.tag_web, chat.rubric)
 
+    @cached_property
+    def _listed(self) -> dict[str, Path | str]:
+        return {}
+
     @property
     def cache_dir(self) -> Path:
         """Folder of what can be made again: converted base models, merged adapters."""
         return self.home / "cache"
 
-    def shards(self) -> dict[str, Path]:
-        """Partition key → WARC file. Raises CorpusError."""
+    def shards(self) -> dict[str, Path | str]:
+        """Partition key → WARC file, a path or a URL. Raises CorpusError."""
         return list_shards(self.recipe.corpus.warc_dir)
 
-    def shard(self, key: str) -> Path:
-        """WARC file of one partition. Raises LookupError if it is gone."""
-        shards = self.shards()
-        if key not in shards:
+    def find_shard(self, key: str) -> Path | str | None:
+        """WARC file of one partition; None if it is gone. Raises CorpusError.
+
+        The corpus is listed anew only when the last listing does not answer: a run over thousands
+        of shards asks for each.
+        """
+        location = self._listed.get(key)
+        if isinstance(location, str) or (location is not None and location.is_file()):
+            return location
+        self._listed.clear()
+        self._listed.update(self.shards())
+        return self._listed.get(key)
+
+    def shard(self, key: str) -> Path | str:
+        """WARC file of one partition. Raises LookupError if it is gone, CorpusError."""
+        location = self.find_shard(key)
+        if location is None:
+            there = [*self._listed]
+            listed = ", ".join(there[:MAX_LISTED]) + (" …" if len(there) > MAX_LISTED else "")
             raise LookupError(
-                f"partition {key!r} has no WARC file in {self.recipe.corpus.warc_dir}; put the "
-                f"file back or delete the partition (files there: {', '.join(shards)})"
+                f"partition {key!r} has no WARC file in {redacted(self.recipe.corpus.warc_dir)}; "
+                f"put the file back or delete the partition (files there: {listed})"
             )
-        return shards[key]
+        return location
 
     def read_seeds(self) -> SeedPairs:
         """The recipe's seed data, validated as the recipe says. Raises SeedDataError."""
@@ -198,9 +220,21 @@ class Workspace:
             settings["max_model_tokens"] = generation.vllm.max_model_tokens
         return settings
 
-    def warc_hash(self, path: Path) -> str:
-        """Content hash of a WARC file; read only if the file was touched since the last time."""
-        return FileHashes(self.cache_dir / "file_hashes").hash(path)
+    @cached_property
+    def file_hashes(self) -> FileHashes:
+        """Memory of the content hashes of large files."""
+        return FileHashes(self.cache_dir / "file_hashes")
+
+    def warc_hash(self, location: Path | str) -> str:
+        """Content hash of a WARC file; read only if the file was touched since the last time.
+
+        A file behind a URL would have to be fetched whole for that: it is known by what its store
+        says of it instead (`store:…`, a hash of ETag or checksum, else of size and time). Raises
+        OSError for a file that is gone or cannot be reached.
+        """
+        if isinstance(location, Path):
+            return self.file_hashes.hash(location)
+        return remote_identity(location)
 
     def _store_settings(self) -> tuple[str, str, int, float | None]:
         recipe = self.recipe

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from projects import Project, make_project
 
+from humpback_pipeline.assets import corpus as corpus_assets
 from humpback_pipeline.assets.checks import CHECKS
 from humpback_pipeline.assets.common import freshness_policy
 from humpback_pipeline.assets.corpus import CORPUS_ASSETS
@@ -83,7 +84,14 @@ def test_rows_written_twice_stop_the_run_before_the_selection(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = corpus._parts
-    monkeypatch.setattr(corpus, "_parts", lambda segments: [*(p := list(parts(segments))), *p])
+    twice = lambda segments, mark: [*(p := list(parts(segments, mark))), *p]  # noqa: E731
+    monkeypatch.setattr(corpus, "_parts", twice)
+    # Another process would not know of it.
+    monkeypatch.setattr(
+        corpus_assets,
+        "write_all_segments",
+        lambda workspace, shards, _: ((s, corpus.write_segments(workspace, s)) for s in shards),
+    )
     runs = Runs(project, "clueweb_segments", "corpus_selection")
     result = runs.run()
     assert not result.success

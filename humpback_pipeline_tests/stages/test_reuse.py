@@ -66,7 +66,7 @@ def test_whatever_shapes_the_content_has_it_made_again(
         other = (EXAMPLES / "warc" / "web-00000.warc.gz").read_bytes()
         (folder / "warc" / f"{SHARD}.warc.gz").write_bytes(other)
     elif change == "code":
-        monkeypatch.setitem(code_versions.CODE_VERSIONS, "clueweb_segments", "2")
+        monkeypatch.setitem(code_versions.CODE_VERSIONS, "clueweb_segments", "next")
     else:
         workspace = replace(workspace, rebuild=True)
     assert write_segments(workspace, SHARD).version != first.version
