@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from humpback_pipeline.storage import check_free_space
 from humpback_pipeline.storage.atomic import remove_leftovers
+from humpback_pipeline.storage.remote import redacted
 
 if TYPE_CHECKING:
     from humpback_pipeline.stages import Workspace
@@ -55,21 +56,22 @@ def _check_seeds(workspace: Workspace) -> str:
 
 
 def _check_corpus(workspace: Workspace) -> str:
-    from humpback_pipeline.stages.warc_files import refusal
+    from humpback_pipeline.stages.warc_files import openable_shards
     from humpback_pipeline.web import NotAWarcError
     from humpback_pipeline.web.shards import CorpusError
 
     try:
-        shards = workspace.shards()
+        shards, refused = openable_shards(workspace)
     except CorpusError:
         if not workspace.datasets.versions("corpus_selection").has_current():
             raise
         return "corpus: no WARC file is there any more; the segments made from them stay in use"
-    refused = [reason for path in shards.values() if (reason := refusal(path))]
-    if len(refused) == len(shards):
-        raise NotAWarcError(refused[0])
-    left_out = f"; {len(refused)} cannot be opened: {refused[0]}" if refused else ""
-    return f"corpus: {len(shards)} WARC files in {workspace.recipe.corpus.warc_dir}{left_out}"
+    reason = next(iter(refused.values()), "")
+    if not shards:
+        raise NotAWarcError(reason)
+    left_out = f"; {len(refused)} more cannot be opened: {reason}" if refused else ""
+    place = redacted(workspace.recipe.corpus.warc_dir)
+    return f"corpus: {len(shards)} WARC files in {place}{left_out}"
 
 
 def _check_evaluation(workspace: Workspace) -> str:

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import dagster as dg
 
@@ -89,7 +90,7 @@ def find_work(
         since_s = since_s if seen == shard.signature else now_s
         if not is_settled(now_s, shard.touched_s, since_s, settle_s):
             work.waiting.append(shard)
-        elif why := refusal(shard.path):
+        elif why := _refusal(shard):
             work.refused[shard.key] = why
         elif not _was_tried(shard, cursor):
             work.todo.append(shard)
@@ -150,7 +151,9 @@ def look_at_corpus(
     try:
         shards = survey_shards(workspace, registered, hash_new=cursor.tried)
     except CorpusError as error:
-        if not recipe.corpus.warc_dir.is_dir():  # such as a disk that is not mounted
+        folder = recipe.corpus.warc_dir
+        # Such as a disk that is not mounted. A server that does not answer has lost no file.
+        if isinstance(folder, Path) and not folder.exists():
             report_corpus(instance, recipe, gone_shards(workspace, registered), {}, context.log)
         raise SourceUnusableError(f"the corpus folder cannot be used: {error}") from error
     work = find_work(shards, cursor, now_s, recipe.automation.settle_s)
@@ -214,6 +217,16 @@ def _launch(work: ShardWork, registered: Sequence[str], cursor: ShardCursor) -> 
         dynamic_partitions_requests=[warc_shards.build_add_request(new)] if new else [],
         cursor=after.dump(),
     )
+
+
+def _refusal(shard: WarcShard) -> str | None:
+    """Why a file cannot be opened; of one on a server only whether it is empty.
+
+    Thousands of requests would not fit into a look. Such a file fails in its run, and alone.
+    """
+    if shard.path is None or (isinstance(shard.path, str) and shard.n_bytes != 0):
+        return None
+    return refusal(shard.path)
 
 
 def _was_tried(shard: WarcShard, cursor: ShardCursor) -> bool:

@@ -34,6 +34,7 @@ from humpback_pipeline.web.warc_framing import NotAWarcError, RecordStream
 # A look must end well within the minute that Dagster gives a sensor.
 HASH_BUDGET_S = 20.0
 _FIRST_RECORD_BYTES = 1 << 16
+_MAX_REMOTE_OPENED = 16
 
 # new: nothing is cut from it yet; same, changed: against what its segments were cut from;
 # unknown: not hashed yet; gone: a partition whose file is not in the folder.
@@ -115,6 +116,21 @@ def refusal(path: Path | str) -> str | None:
         remedy = "mend its permissions" if isinstance(path, Path) else "see that it can be fetched"
         return f"{redacted(path)}: cannot be read ({error.strerror or error}). Remedy: {remedy}."
     return None
+
+
+def openable_shards(workspace: Workspace) -> tuple[list[str], dict[str, str]]:
+    """Keys of the WARC files that can be opened, and of the others why they cannot.
+
+    On a server each look takes requests, so there only the first few files are opened; of the rest
+    an empty one is known by its listing. Raises CorpusError.
+    """
+    files = find_shards(workspace.recipe.corpus.warc_dir)
+    refused: dict[str, str] = {}
+    for n, (key, file) in enumerate(files.items()):
+        is_opened = isinstance(file.location, Path) or n < _MAX_REMOTE_OPENED
+        if (is_opened or file.info.get("size") == 0) and (why := refusal(file.location)):
+            refused[key] = why
+    return [key for key in files if key not in refused], refused
 
 
 def recorded_source(workspace: Workspace, key: str) -> tuple[str, str] | None:

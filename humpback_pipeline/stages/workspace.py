@@ -14,6 +14,7 @@ import polars as pl
 from humpback_pipeline.chat import Prompts, load_prompts
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.stages.code_versions import code_version
+from humpback_pipeline.stages.shard_files import ShardFiles
 from humpback_pipeline.storage import (
     DatasetStore,
     FileHashes,
@@ -25,16 +26,13 @@ from humpback_pipeline.storage import (
     hash_file,
     write_json_atomic,
 )
-from humpback_pipeline.storage.remote import redacted, remote_identity
+from humpback_pipeline.storage.remote import remote_identity
 from humpback_pipeline.storage.versions import read_manifest
-from humpback_pipeline.web.shards import list_shards
 
 if TYPE_CHECKING:
     from humpback_pipeline.generation import EngineSlot, Ledger, TextGenerator
     from humpback_pipeline.models import BaseModel
     from humpback_pipeline.seeds import SeedPairs
-
-MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class Workspace:
         return load_prompts(chat.tag_seed, chat.tag_web, chat.rubric)
 
     @cached_property
-    def _listed(self) -> dict[str, Path | str]:
-        return {}
+    def _shard_files(self) -> ShardFiles:
+        return ShardFiles(self.recipe.corpus.warc_dir)
 
     @property
     def cache_dir(self) -> Path:
@@ -76,33 +74,12 @@ class Workspace:
         return self.home / "cache"
 
     def shards(self) -> dict[str, Path | str]:
-        """Partition key → WARC file, a path or a URL. Raises CorpusError."""
-        return list_shards(self.recipe.corpus.warc_dir)
-
-    def find_shard(self, key: str) -> Path | str | None:
-        """WARC file of one partition; None if it is gone. Raises CorpusError.
-
-        The corpus is listed anew only when the last listing does not answer: a run over thousands
-        of shards asks for each.
-        """
-        location = self._listed.get(key)
-        if isinstance(location, str) or (location is not None and location.is_file()):
-            return location
-        self._listed.clear()
-        self._listed.update(self.shards())
-        return self._listed.get(key)
+        """Partition key → WARC file, a path or a URL, as they are now. Raises CorpusError."""
+        return self._shard_files.list()
 
     def shard(self, key: str) -> Path | str:
         """WARC file of one partition. Raises LookupError if it is gone, CorpusError."""
-        location = self.find_shard(key)
-        if location is None:
-            there = [*self._listed]
-            listed = ", ".join(there[:MAX_LISTED]) + (" …" if len(there) > MAX_LISTED else "")
-            raise LookupError(
-                f"partition {key!r} has no WARC file in {redacted(self.recipe.corpus.warc_dir)}; "
-                f"put the file back or delete the partition (files there: {listed})"
-            )
-        return location
+        return self._shard_files.get(key)
 
     def read_seeds(self) -> SeedPairs:
         """The recipe's seed data, validated as the recipe says. Raises SeedDataError."""

@@ -40,18 +40,21 @@ def too_complex(html: bytes) -> str | None:
 
 
 def _has_many_attributes(html: bytes) -> bool:
-    pieces = html.split(b">")
     limit = 2 * MAX_ATTRIBUTES  # an attribute takes two bytes at the least
-    if max(map(len, pieces)) <= limit:
-        return False
-    end = 0
-    for piece in pieces:
-        end += len(piece) + 1
-        if len(piece) > limit:
-            start = piece.find(b"<") + 1
-            tag = _QUOTED.sub(b"", piece[start:]) if piece[start : start + 1].isalpha() else b""
-            if len(tag.split()) > MAX_ATTRIBUTES and not _is_in_script(html, end - len(piece)):
-                return True
+    start = 0
+    while start + limit < len(html):
+        # From one ">" to the last one in reach: what lies between them is short enough.
+        last = html.rfind(b">", start, start + limit)
+        if last >= 0:
+            start = last + 1
+            continue
+        end = html.find(b">", start)
+        piece = html[start : end if end >= 0 else len(html)]
+        tag = piece[piece.find(b"<") + 1 :]
+        n_words = len(_QUOTED.sub(b"", tag).split()) if tag[:1].isalpha() else 0
+        if n_words > MAX_ATTRIBUTES and not _is_in_script(html, start):
+            return True
+        start += len(piece) + 1
     return False
 
 

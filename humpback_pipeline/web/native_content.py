@@ -13,7 +13,11 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from humpback_pipeline.web.blocks import Block
-from humpback_pipeline.web.boilerplate import has_boilerplate_name
+from humpback_pipeline.web.boilerplate import (
+    MAX_SCRAP_NAME_CHARS,
+    has_boilerplate_name,
+    has_scrap_name,
+)
 from humpback_pipeline.web.reduced_html import (
     BULLETS,
     CELL,
@@ -28,9 +32,11 @@ from humpback_pipeline.web.reduced_html import (
 )
 
 _REMOVED: Final = (
-    "nav, aside, form, dialog, menu, button, svg, [role=navigation], [role=search], [role=dialog], "
-    "[role=alert], [aria-hidden=true], a.headerlink, a.anchor, .mw-editsection, .sr-only, "
-    ".screen-reader-text, .visually-hidden, .noprint"
+    "button, svg, figcaption, [aria-hidden=true], a.headerlink, a.anchor, .mw-editsection, "
+    ".sr-only, .screen-reader-text, .visually-hidden, .noprint"
+)
+_BOILERPLATE_BOXES: Final = (
+    "nav, aside, form, dialog, menu, [role=navigation], [role=search], [role=dialog], [role=alert]"
 )
 _CALLOUTS: Final = (
     ".note, .tip, .warning, .caution, .important, .admonition, .hint, .danger, .callout"
@@ -41,9 +47,12 @@ _LABELS: Final = ", ".join(
 # resiliparse takes any <ul> this near to <body> for the site's navigation.
 _SHALLOW_LISTS: Final = "body > ul, body > * > ul, body > * > * > ul"
 _TABLE_BREAKERS: Final = "table, h1, h2, h3, h4, h5, h6, pre, ul, ol, dl, blockquote, form"
-_BOXES: Final = frozenset(
-    "article dd div dl figure footer header li ol p section table td tr ul".split()
+# Elements whose names are asked for: each costs, and those of running text are many.
+_NAMED_BOXES: Final = ", ".join(
+    f"{tag}[class], {tag}[id]"
+    for tag in ("article", "div", "footer", "header", "ol", "p", "section", "table", "ul")
 )
+_SCRAPS: Final = "span[class], time[class], a[class], address[class], small[class]"
 _MAX_LINK_SHARE: Final = 0.5
 # An element with more than this share of the page's prose holds the article, whatever its name.
 _MAX_BOILERPLATE_SHARE: Final = 0.3
@@ -71,16 +80,23 @@ def native_content(tree: HTMLTree) -> list[Block]:
 
 
 def _remove_boilerplate(body: Any) -> None:
+    for element in body.query_selector_all(_REMOVED).values():
+        element.remove()
     most = _MAX_BOILERPLATE_SHARE * _prose_chars(body)
-    removed = body.query_selector_all(_REMOVED).values()
-    named = [
-        element
-        for element in body.query_selector_all("[class], [id]").values()
-        if element.tag in _BOXES
-        and has_boilerplate_name(element.class_name or "", element.id or "")
-    ]
-    for element in (*removed, *named)[:_MAX_MEASURED]:
-        if _prose_chars(element) <= most:
+    boxes = body.query_selector_all(_BOILERPLATE_BOXES).values()
+    scraps = []
+    for element in body.query_selector_all(_NAMED_BOXES).values():
+        classes = element.class_name or ""
+        if has_boilerplate_name(classes, element.id or ""):
+            boxes.append(element)
+        elif has_scrap_name(classes):
+            scraps.append(element)
+    for element in boxes[:_MAX_MEASURED]:
+        if body.contains(element) and _prose_chars(element) <= most:
+            element.remove()
+    scraps += [e for e in body.query_selector_all(_SCRAPS).values() if has_scrap_name(e.class_name)]
+    for element in scraps:
+        if len((element.text or "").strip()) <= MAX_SCRAP_NAME_CHARS:
             element.remove()
 
 

@@ -7,24 +7,28 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from humpback_pipeline.web.line_patterns import (
+    BOILERPLATE_LINE,
+    CONSENT_LINE,
+    CONSENT_WORDS,
+    LONG_LINE_WORDS,
+    PROMOTION_LINE,
+)
+
 NAVIGATION_HEADERS_FILE: Final = Path(__file__).with_name("navigation_headers.txt")
 
 _NOT_WORDS: Final = re.compile(r"[\W_]+")
 _MAX_LINE_CHARS: Final = 60
-_FOOTER_LINE: Final = re.compile(
-    r"(?:©|copyright\b|\(c\) ?\d{4}).{0,150}|.{0,80}\ball rights reserved\b.{0,80}|"
-    r"(?:categor(?:y|ies)|tags?|tagged|filed under|posted (?:in|by|on)|image (?:credit|source)|"
-    r"photo credit|last (?:updated|modified))\s*(?:\w+\s)?:.{0,100}|"
-    r"(?:\d+ )?comments?|adverts?|follow @.{0,120}|"
-    r".{0,60}\b(?:requires?|enable) javascript\b.{0,60}",
-    re.IGNORECASE | re.DOTALL,
+_MAX_NOTE_CHARS: Final = 700
+_MAX_QUICK_CHARS: Final = 160
+# A header with more words beside a navigation phrase speaks of it: "Fit it to the advertisement".
+_MAX_OTHER_WORDS: Final = 3
+_COUNTED_COMMENTS: Final = re.compile(
+    r"\d+ (?:comments?|kommentare?|commentaires?|comentarios?|responses?|replies|thoughts?)\b"
 )
-_PROMOTION_LINE: Final = re.compile(
-    r"(?:social share|to read the full (?:story|article)|next:.{0,80}|previous:.{0,80})|"
-    r"(?:.{0,80}[.!] )?(?:subscribe|sign up|follow|like us|be sure to|get|download)\b.{0,200}"
-    r"\b(?:newsletters?|inbox|twitter|facebook|instagram|letterbox|app store)\b.{0,100}",
-    re.IGNORECASE | re.DOTALL,
-)
+_WHOLE_SIGNS: Final = "=?"
+_MARKS: Final = re.compile(r"\*\*|\*(?=\S)|(?<=\S)\*")
+_EDGES: Final = "_-–—•| \n()"
 
 
 @lru_cache(maxsize=8)
@@ -41,19 +45,58 @@ def load_navigation_headers(path: Path = NAVIGATION_HEADERS_FILE) -> tuple[str, 
 
 
 def is_navigation_header(header: str, phrases: tuple[str, ...]) -> bool:
-    """Tell whether one of the phrases matches a header."""
-    return bool(_pattern(phrases).search(_words(header)))
+    """Tell whether one of the phrases matches a header; those with `?` are not asked."""
+    words = _words(header)
+    whole, within, _ = _patterns(phrases)
+    if whole.fullmatch(words) or _COUNTED_COMMENTS.match(words):
+        return True
+    for found in within.finditer(words):
+        n_words = len(found[0].split())
+        n_others = len(words.split()) - n_words
+        if n_others <= _MAX_OTHER_WORDS + (n_words > 1) or (n_words > 1 and found.start() == 0):
+            return True
+    return False
+
+
+def may_be_navigation_header(header: str, phrases: tuple[str, ...]) -> bool:
+    """Tell whether a header is a phrase with `?`: navigation unless running text is under it."""
+    return bool(_patterns(phrases)[2].fullmatch(_words(header)))
 
 
 def is_boilerplate_line(text: str, phrases: tuple[str, ...]) -> bool:
     """Tell whether a whole block is a footer line, a promotion or a short navigation phrase."""
-    line = text.strip("*_-–—•| \n")
-    if _FOOTER_LINE.fullmatch(line) or _PROMOTION_LINE.fullmatch(line):
+    if text.startswith(("```", "|")):
+        return False
+    return is_boilerplate_wording(plain_line(text), phrases)
+
+
+def is_boilerplate_wording(line: str, phrases: tuple[str, ...]) -> bool:
+    """Tell the same of a block's plain_line()."""
+    if len(line) > _MAX_NOTE_CHARS:
+        return False
+    if matches_boilerplate(line):
         return True
     if len(line) > _MAX_LINE_CHARS or line.endswith((".", "!", "?", "。")):
         return False
     # A whole-header phrase such as "see also" is no navigation where it leads a note in a text.
-    return is_navigation_header(line, tuple(p for p in phrases if not p.startswith("=")))
+    return is_navigation_header(line, _phrases_within(phrases))
+
+
+def matches_boilerplate(line: str) -> bool:
+    """Tell whether a line without Markdown marks is one that no article needs."""
+    if len(line) > _MAX_QUICK_CHARS:
+        lower = line.lower()
+        if not any(map(lower.__contains__, LONG_LINE_WORDS)):
+            return False
+    if BOILERPLATE_LINE.fullmatch(line) or PROMOTION_LINE.fullmatch(line):
+        return True
+    return bool(CONSENT_LINE.fullmatch(line) and CONSENT_WORDS.search(line))
+
+
+def plain_line(text: str) -> str:
+    """Take a block's marks of emphasis, and the signs around it, off; in one line."""
+    unmarked = _MARKS.sub("", text) if "*" in text else text
+    return " ".join(unmarked.strip(_EDGES).split())
 
 
 def _words(text: str) -> str:
@@ -61,9 +104,22 @@ def _words(text: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    whole = "|".join(re.escape(_words(p)) for p in phrases if p.startswith("="))
-    within = "|".join(re.escape(_words(p)) for p in phrases if not p.startswith("="))
-    parts = [rf"^(?:{whole})$"] if whole else []
-    parts += [rf"\b(?:{within})s?\b"] if within else []
-    return re.compile("|".join(parts))
+def _phrases_within(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(phrase for phrase in phrases if phrase[0] not in _WHOLE_SIGNS)
+
+
+@lru_cache(maxsize=16)
+def _patterns(phrases: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Patterns of the phrases that are whole headers, parts of one, and perhaps a whole one."""
+
+    def alternatives(found: list[str]) -> str:
+        return "|".join(re.escape(_words(phrase)) for phrase in found) or "(?!)"
+
+    whole = alternatives([p for p in phrases if p.startswith("=")])
+    within = alternatives(list(_phrases_within(phrases)))
+    perhaps = alternatives([p for p in phrases if p.startswith("?")])
+    return (
+        re.compile(rf"(?:{whole})s?"),
+        re.compile(rf"\b(?:{within})s?\b"),
+        re.compile(rf"(?:\d+ )?(?:{perhaps})s?"),
+    )

@@ -86,7 +86,7 @@ def _fill_holes(blocks: list[Block], boilerplate: BoilerplateTest) -> None:
             continue
         if block.level:
             last = None  # a section of which nothing was kept stays out
-        if last is None or boilerplate(block):
+        if last is None or not boilerplate.may_fill(block):
             continue
         linked = block.link_chars > _MAX_LINK_DENSITY * max(1, block.chars)
         if linked and not _announces_list(blocks[last]):

@@ -14,7 +14,8 @@ from humpback_pipeline.web.markers import SIGNS
 # What stands in the text of a page for what reduced HTML has no tag for.
 CODE, QUOTE, UNQUOTE, TABLE, UNTABLE, ROW, CELL, BULLETS, LABEL = SIGNS[:9]
 _ANY_SIGN: Final = re.compile(f"[{''.join(SIGNS)}]")
-_TAG: Final = re.compile(r"<(/?)(h[1-6]|pre|p|ul|ol|li|br|a)(?:\s[^>]*)?>")
+_TAG: Final = re.compile(r"<(/?)(h[1-6]|pre|p|ul|ol|li|br|a)(\s[^>]*)?>")
+_TO_OTHER_PAGE: Final = re.compile(r"""\shref=["']?[^"'#]""")
 _STRUCTURE: Final = re.compile(f"([{QUOTE}{UNQUOTE}{TABLE}{UNTABLE}{ROW}{CELL}])")
 _PERMALINK: Final = re.compile(r"\s*[¶#§🔗]\s*$")
 
@@ -49,15 +50,17 @@ class _Reader:
             if tag.start() > position:
                 self._text(reduced[position : tag.start()])
             position = tag.end()
-            self._tag(tag[2], bool(tag[1]))
+            self._tag(tag[2], bool(tag[1]), tag[3] or "")
         self._text(reduced[position:])
         self._end_table()
         self._flush()
         return self._blocks
 
-    def _tag(self, name: str, is_end: bool) -> None:
+    def _tag(self, name: str, is_end: bool, attributes: str) -> None:
         if name == "a":
-            self._in_link = not is_end
+            # An anchor is no link, and a heading that links to itself teases no other page.
+            is_link = _TO_OTHER_PAGE.search(attributes) if self._level else "href" in attributes
+            self._in_link = bool(is_link) and not is_end
         elif name == "br":
             self._pieces.append("\n")
         elif self._rows is not None and name == "p":

@@ -17,12 +17,13 @@ from humpback_pipeline.web.extractors import check_extractor, main_content
 from humpback_pipeline.web.language import detect_language
 from humpback_pipeline.web.markdown import render_markdown
 from humpback_pipeline.web.navigation import (
-    is_boilerplate_line,
     is_navigation_header,
     load_navigation_headers,
 )
 from humpback_pipeline.web.page import Page, PageDropError, open_page
 from humpback_pipeline.web.records import Document, Segment
+from humpback_pipeline.web.teaser_sections import is_mostly_boilerplate
+from humpback_pipeline.web.teasers import drop_teasers
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,7 @@ def extract_candidates(
     segments around it. Uses the page up: its tree is changed.
     """
     navigation = navigation_headers or load_navigation_headers()
-    content = [
-        block
-        for block in main_content(page, extractor)
-        if block.level or not is_boilerplate_line(block.text, navigation)
-    ]
+    content = drop_teasers(main_content(page, extractor), navigation)
     candidates: list[Candidate] = []
     for section in _sections(content, navigation):
         candidates += _select(section, page, limits)
@@ -146,7 +143,14 @@ def _sections(content: list[Block], navigation: tuple[str, ...]) -> list[_Sectio
         seen[path] += 1
         (roots if parent is None or section.is_navigation else parent.children).append(section)
         open_sections.append(section)
-    return roots
+    return _with_text(roots)
+
+
+def _with_text(sections: list[_Section]) -> list[_Section]:
+    """Leave out headers that head nothing, such as one over comments that were left out."""
+    for section in sections:
+        section.children = _with_text(section.children)
+    return [section for section in sections if section.blocks or section.children]
 
 
 def _select(section: _Section, page: Page, limits: SegmentLimits) -> Iterator[Candidate]:
@@ -167,6 +171,8 @@ def _select(section: _Section, page: Page, limits: SegmentLimits) -> Iterator[Ca
         reason = "too_long"
     elif linked > limits.max_link_share * chars:
         reason = "mostly_links"
+    elif is_mostly_boilerplate(text):
+        reason = "mostly_teasers"
     yield Candidate(_segment(section, text, page), reason)
 
 

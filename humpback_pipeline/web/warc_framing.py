@@ -1,84 +1,93 @@
-"""Record framing of WARC files, by warcio, made to survive damage and hostile sizes.
+"""Records of WARC and ARC files, made to survive damage and hostile sizes.
 
-warcio stops at the first damaged record and reads lines of any length. Here a damaged record
-costs itself alone: reading resumes at the next record that can be found, and what was lost is told.
+A damaged record costs itself alone: reading resumes at the next record that can be found, and what
+was lost is told. Within a member that is the next head of a record; where the compression itself is
+damaged, the next member. (warcio, which others use, stops at the first damage, and reads lines of
+any length.)
 """
 
 from __future__ import annotations
 
-import logging
 import re
-import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-from warcio.archiveiterator import ArchiveIterator
-from warcio.bufferedreaders import BufferedReader
-from warcio.statusandheaders import StatusAndHeaders
+from humpback_pipeline.storage.remote import STREAM_BLOCK_BYTES, open_location, redacted
+from humpback_pipeline.web.compression import (
+    DamagedMemberError,
+    DamagedRecordError,
+    TruncatedMemberError,
+)
+from humpback_pipeline.web.members import MemberStream
+from humpback_pipeline.web.record_formats import RESYNC_OVERLAP_BYTES
+from humpback_pipeline.web.warc_detection import NotAWarcError, detect_archive
 
-# It warns of every blank in a URL, of which a crawl has thousands.
-logging.getLogger("warcio.recordloader").setLevel(logging.ERROR)
+__all__ = ["DamagedRecord", "DamagedRecordError", "NotAWarcError", "RawRecord", "RecordStream"]
 
-_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
-_RECORD_START: Final = re.compile(rb"WARC/\d")
 # The headers of one record; ClueWeb22's VDOM headers run to tens of kilobytes.
 _MAX_HEADER_BYTES: Final = 1 << 20
-_SCAN_BYTES: Final = 1 << 20
+_MIN_SCAN_BYTES: Final = 1 << 13
+_MAX_SCAN_BYTES: Final = 1 << 20
+_MEMBER_HEAD_BYTES: Final = 1 << 14
+_MAX_BLANK_BYTES: Final = 8
 _MAX_NOTES: Final = 5
+# Going back over a false size means to decompress the member again up to there.
+_MAX_REWINDS: Final = 20
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
-class NotAWarcError(ValueError):
-    """The file holds no WARC records; the message names the path and the remedy."""
-
-
-class DamagedRecordError(Exception):
-    """One record breaks the format; others of the file may be whole."""
-
-
-class TruncatedMemberError(DamagedRecordError):
-    """The file ends inside a gzip member."""
+class _CutRecordError(DamagedRecordError):
+    """A record's block is shorter than its head says."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """One record: its WARC headers and its block; `block` is None when over the size limit."""
+    """One record: its header fields by lower-case name, and its block.
+
+    block: None when over the size limit. offset: of the record in a plain file, else of the member
+    that it is in.
+    """
 
     type: str
-    headers: StatusAndHeaders
+    fields: Mapping[str, str]
     block: bytes | None
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedRecord:
-    """A place in the file where a record could not be read, and why."""
+    """A place in the file where a record could not be read: a reason to count it by, and why."""
 
     reason: str
     offset: int
+    cause: str
 
 
 class RecordStream:
-    """Iterate over a WARC file's records, gzip (member per record, or one member) or plain.
+    """Iterate over the records of a WARC or ARC file, plain, gzip or Zstandard, local or remote.
 
-    Yields RawRecord, or DamagedRecord where the format breaks. After the iteration `partial` is
-    None, or says what was lost. Raises NotAWarcError at once for a file of another format.
+    Compressed files may have a member for each record, or fewer. Yields RawRecord, or DamagedRecord
+    where the format breaks. After the iteration `partial` is None, or says what was lost. Raises
+    NotAWarcError at once for a file of another format, OSError when reading fails.
     """
 
-    def __init__(self, path: Path, max_block_bytes: int) -> None:
+    def __init__(
+        self,
+        location: Path | str,
+        max_block_bytes: int,
+        *,
+        read_ahead_bytes: int = STREAM_BLOCK_BYTES,
+    ) -> None:
         self.partial: str | None = None
         self._max_block_bytes = max_block_bytes
         self._notes: list[str] = []
-        self._file: BinaryIO = path.open("rb")
+        self._n_notes = 0
+        self._n_rewinds = 0
+        self._file = open_location(location, read_ahead_bytes)
         try:
-            head = self._file.read(4096)
-            self._compressed = head.startswith(b"\x1f\x8b")
-            start = _inflate_head(head) if self._compressed else head
-            # When not even the first member can be read, the next ones may still be whole.
-            damaged = self._compressed and not start and self._find_record(1) is not None
-            if not damaged and not _RECORD_START.match(start):
-                raise NotAWarcError(_refusal(path, head, start))
+            self._codec, self._format = detect_archive(self._file, redacted(location))
         except BaseException:
             self._file.close()
             raise
@@ -90,180 +99,140 @@ class RecordStream:
     def __iter__(self) -> Iterator[RawRecord | DamagedRecord]:
         offset: int | None = 0
         while offset is not None:
-            offset = yield from self._read_from(offset)
+            stream = MemberStream(self._file, self._codec, offset)
+            try:
+                yield from self._records(stream)
+                return
+            except DamagedMemberError as error:
+                damaged_at, cause = stream.member_offset, error
+            offset = self._find_member(damaged_at + 1)
+            # A member that breaks off in mid-file was not cut, but damaged.
+            is_told = offset is None or not isinstance(cause, TruncatedMemberError)
+            yield self._damage(cause, damaged_at, offset, cause.reason if is_told else None)
 
-    def _read_from(self, offset: int) -> Generator[RawRecord | DamagedRecord, None, int | None]:
-        """Yield records from `offset` on; return where to resume after damage, or None."""
-        self._file.seek(offset)
-        records = _Records(self._file, self._compressed)
-        raw: RawRecord
+    def records_at(self, offset: int) -> Iterator[RawRecord]:
+        """The record that begins at `offset`; all of its member, where the file is compressed.
+
+        Raises DamagedRecordError where one cannot be read.
+        """
+        stream = MemberStream(self._file, self._codec, offset)
+        stream.next_member()
+        while stream.skip_blank():
+            yield self._read(stream)
+            if stream.is_plain:
+                return
+
+    def _records(self, stream: MemberStream) -> Generator[RawRecord | DamagedRecord, None, None]:
+        """Yield the records of this and all following members."""
+        while True:
+            begin = stream.offset, stream.position
+            try:
+                if not stream.skip_blank():
+                    if not stream.next_member():
+                        return
+                    continue
+                begin = stream.offset, stream.position
+                record = self._read(stream)
+            except DamagedMemberError:
+                raise
+            except DamagedRecordError as error:
+                yield self._resume(stream, *begin, error)
+                continue
+            yield record
+
+    def _read(self, stream: MemberStream) -> RawRecord:
+        """Read one record to its end, so that a false length shows before it is passed on."""
+        form, offset, position = self._format, stream.offset, stream.position
+        if not form.start.match(stream.peek(form.start_bytes)):
+            raise DamagedRecordError("something that is no record")
+        head = stream.take_through(form.head_end, _MAX_HEADER_BYTES)
+        if head is None:
+            raise _CutRecordError("record cut in its headers")
+        block: bytes | None = None
         try:
-            for record in records:
-                raw = _read_block(records, record, self._max_block_bytes)
-                yield raw
-            return None
-        except OSError:
+            fields = form.parse(head)
+            n_bytes = _content_length(fields)
+            if n_bytes <= self._max_block_bytes:
+                block = stream.take(n_bytes)
+                if len(block) < n_bytes:
+                    raise _CutRecordError(f"record cut after {len(block):,} of {n_bytes:,} bytes")
+            elif not stream.skip(n_bytes):
+                raise _CutRecordError(f"record cut before the end of its {n_bytes:,} bytes")
+            if not self._ends_here(stream, block):
+                raise DamagedRecordError("record with a false Content-Length")
+        except DamagedMemberError:
             raise
-        # warcio meets hostile bytes with whatever its parser stumbles on (ValueError,
-        # AttributeError, its own classes): any of them means that this record is damaged.
-        except Exception as error:
-            damaged_at, cause = records.record_offset, error
-        resume_at = self._find_record(damaged_at + 1)
-        self._note_loss(damaged_at, cause, resume_at)
-        truncated = isinstance(cause, TruncatedMemberError) and resume_at is None
-        yield DamagedRecord("truncated_record" if truncated else "malformed_record", damaged_at)
-        return resume_at
+        except DamagedRecordError:
+            if stream.position == position + len(head) + len(block or b""):
+                stream.put_back(head + (block or b""))
+            elif stream.is_plain or self._n_rewinds < _MAX_REWINDS:
+                self._n_rewinds += 1
+                stream.rewind(position)
+            raise
+        return RawRecord(fields.get("warc-type", "").lower(), fields, block, offset)
 
-    def _find_record(self, start: int) -> int | None:
-        mark = _GZIP_MAGIC if self._compressed else b"WARC/"
-        position, tail = start, b""
+    def _ends_here(self, stream: MemberStream, block: bytes | None) -> bool:
+        """Whether a record may end here: with the file or its member, or before a new record."""
+        form = self._format
+        after = stream.peek(form.start_bytes + _MAX_BLANK_BYTES)
+        rest = after.lstrip()
+        if not rest or form.start.match(rest):
+            return True
+        # Junk follows. A false size may by chance end at such a place inside a later record.
+        return after.startswith(form.block_ends) and not form.resync.search(block or b"")
+
+    def _resume(
+        self, stream: MemberStream, offset: int, position: int, error: DamagedRecordError
+    ) -> DamagedRecord:
+        """Go to the next record after a damaged one, in its member or the next."""
+        stream.skip(1)
+        is_found = stream.skip_to(self._format.resync, RESYNC_OVERLAP_BYTES)
+        if not is_found and not stream.next_member():
+            is_cut = isinstance(error, _CutRecordError) and stream.is_plain
+            return self._damage(error, offset, None, "truncated_record" if is_cut else None)
+        return self._damage(error, offset, stream.offset, None)
+
+    def _find_member(self, start: int) -> int | None:
+        """Offset of the next member, from `start` on, that begins with a record."""
+        assert self._codec is not None
+        position, tail, scan_bytes = start, b"", _MIN_SCAN_BYTES
         while True:
             self._file.seek(position)
-            chunk = self._file.read(_SCAN_BYTES)
+            chunk = self._file.read(scan_bytes)
             if not chunk:
                 return None
             window, base = tail + chunk, position - len(tail)
-            found = window.find(mark)
-            while found >= 0:
-                if self._is_record_start(base + found):
-                    return base + found
-                found = window.find(mark, found + 1)
+            for magic in self._codec.magic.finditer(window):
+                self._file.seek(base + magic.start())
+                head = self._codec.head(self._file.read(_MEMBER_HEAD_BYTES), _MEMBER_HEAD_BYTES)
+                if self._format.start.match(head.lstrip()):
+                    return base + magic.start()
             position += len(chunk)
-            tail = window[-(len(mark) - 1) :]
+            tail = window[-3:]
+            scan_bytes = min(2 * scan_bytes, _MAX_SCAN_BYTES)
 
-    def _is_record_start(self, offset: int) -> bool:
-        if self._compressed:
-            self._file.seek(offset)
-            return bool(_RECORD_START.match(_inflate_head(self._file.read(4096))))
-        self._file.seek(max(0, offset - 1))
-        head = self._file.read(8)
-        return head[:1] == b"\n" and bool(_RECORD_START.match(head[1:]))
-
-    def _note_loss(self, offset: int, cause: Exception, resume_at: int | None) -> None:
-        what = str(cause).strip().splitlines()[0][:120] if str(cause).strip() else repr(cause)
+    def _damage(
+        self, cause: Exception, offset: int, resume_at: int | None, reason: str | None
+    ) -> DamagedRecord:
         if resume_at is not None:
             end = f"reading went on with the record at offset {resume_at}"
         else:
-            size = self._file.seek(0, 2)
-            end = f"no record after it could be read (the file ends at offset {size})"
-        self._notes.append(f"{what} at offset {offset}; {end}")
-        more = len(self._notes) - _MAX_NOTES
-        shown = [*self._notes[:_MAX_NOTES], f"and {more} more"] if more > 0 else self._notes
-        self.partial = " | ".join(shown)
+            end = f"no record after it could be read (the file ends at offset {self._n_bytes()})"
+        self._n_notes += 1
+        if self._n_notes <= _MAX_NOTES:
+            self._notes.append(f"{cause} at offset {offset}; {end}")
+        more = self._n_notes - _MAX_NOTES
+        self.partial = " | ".join([*self._notes, f"and {more} more"] if more > 0 else self._notes)
+        return DamagedRecord(reason or "malformed_record", offset, str(cause))
+
+    def _n_bytes(self) -> int:
+        return self._file.seek(0, 2)
 
 
-class _MemberReader(BufferedReader):
-    """warcio's reader, strict: bad or cut gzip data raises, and header lines are bounded."""
-
-    def __init__(self, stream: BinaryIO, compressed: bool) -> None:
-        self._fed = False
-        self.member_offset = stream.tell()
-        self.header_bytes = 0
-        super().__init__(stream, decomp_type="gzip" if compressed else None)
-
-    def _init_decomp(self, decomp_type: str | None) -> None:
-        super()._init_decomp(decomp_type)
-        self._fed = False
-
-    def _decompress(self, data: bytes) -> bytes:
-        if not self.decompressor or not data:
-            return data
-        self._fed = True
-        try:
-            return self.decompressor.decompress(data)
-        except zlib.error as error:
-            raise DamagedRecordError(f"damaged gzip data ({error})") from error
-
-    def _process_read(self, data: bytes) -> None:
-        if not data and self.decompressor and self._fed and not self.decompressor.eof:
-            raise TruncatedMemberError("gzip member truncated")
-        super()._process_read(data)
-
-    def read_next_member(self) -> bool:
-        if not super().read_next_member():
-            return False
-        self.member_offset = self.stream.tell() - len(self.starting_data)
-        return True
-
-    def readline(self, length: int | None = None) -> bytes:
-        limit = _MAX_HEADER_BYTES - self.header_bytes
-        line: bytes = super().readline(min(length or limit, limit))
-        self.header_bytes += len(line)
-        if self.header_bytes >= _MAX_HEADER_BYTES:
-            raise DamagedRecordError(f"record headers over {_MAX_HEADER_BYTES} bytes")
-        return line
-
-
-class _Records(ArchiveIterator):
-    """warcio's iterator over one stretch of file, with raw blocks and strict boundaries."""
-
-    def __init__(self, file: BinaryIO, compressed: bool) -> None:
-        # ClueWeb22 blocks hold bare HTML: parsed as HTTP they would lose their first lines.
-        super().__init__(file, no_record_parse=True)
-        self.known_format = "warc"
-        self.compressed = compressed
-        self.reader = _MemberReader(file, compressed)
-
-    @property
-    def record_offset(self) -> int:
-        return int(self.reader.member_offset if self.compressed else self.offset)
-
-    def _raise_invalid_gzip_err(self) -> None:
-        """Accept several records in one gzip member, which warcio refuses for random access."""
-
-    def _consume_blanklines(self) -> tuple[bytes | None, int]:
-        self.reader.header_bytes = empty_bytes = 0
-        while True:
-            line = self.reader.readline()
-            if not line:
-                return None, empty_bytes
-            if line.strip():
-                break
-            empty_bytes += len(line)
-        if not _RECORD_START.match(line):
-            raise DamagedRecordError("record with a false Content-Length")
-        return line, empty_bytes
-
-
-def _read_block(records: _Records, record: object, max_block_bytes: int) -> RawRecord:
-    """Read one record to its end, so that a false length shows before the record is passed on."""
-    headers: StatusAndHeaders = record.rec_headers  # type: ignore[attr-defined]
-    length: int | None = record.length  # type: ignore[attr-defined]
-    if length is None or headers.get_header("Content-Length") is None:
+def _content_length(fields: Mapping[str, str]) -> int:
+    stated = fields.get("content-length")
+    if stated is None:
         raise DamagedRecordError("record without Content-Length")
-    if not headers.get_header("Content-Length").strip().isdigit():
+    if not _LENGTH.fullmatch(stated):
         raise DamagedRecordError("record with a Content-Length that is no number")
-    offset, block = records.record_offset, None
-    if length <= max_block_bytes:
-        block = record.raw_stream.read(length)  # type: ignore[attr-defined]
-        if len(block) < length:
-            raise DamagedRecordError(f"record cut after {len(block)} of {length} bytes")
-    records.read_to_end()
-    return RawRecord((headers.get_header("WARC-Type") or "").lower(), headers, block, offset)
-
-
-def _inflate_head(data: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, 512)
-    except zlib.error:
-        return b""
-
-
-def _refusal(path: Path, head: bytes, start: bytes) -> str:
-    """Say what the file is instead of a WARC, and what to do about it."""
-    if not head:
-        found = "it is empty"
-    elif head.startswith(b"\x28\xb5\x2f\xfd"):
-        found = "it is Zstandard data; unpack it first"
-    elif head.startswith(b"PK"):
-        found = "it is a zip archive; unpack it first"
-    elif start.startswith(b"filedesc://"):
-        found = "it is an ARC file; convert it with `warcio recompress`"
-    elif head.startswith(b"\x1f\x8b"):
-        found = f"it is gzip data of something else, beginning {start[:40]!r}"
-    else:
-        found = f"it begins {head[:40]!r}"
-    return (
-        f"{path}: not a WARC file: {found}. A WARC file begins with `WARC/1.0` "
-        "(or gzip data of that); download it again, or take it out of the WARC directory."
-    )
+    return int(stated)

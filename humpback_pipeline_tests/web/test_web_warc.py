@@ -242,7 +242,6 @@ def test_read_documents_endless_headers_are_refused(read, flood) -> None:
         (gzip.compress(b"a,b\n1,2\n"), "gzip data of something else"),
         (b"\x1f\x8b\x08", "gzip data of something else"),
         (b"\x28\xb5\x2f\xfd....", "Zstandard"),
-        (b"filedesc://x.arc 0.0.0.0 2008 text/plain 10\n", "ARC"),
         (b"WARCraft", "WARCraft"),
     ],
 )

@@ -6,6 +6,8 @@ import gzip
 import random
 from collections.abc import Sequence
 
+import zstandard
+
 from humpback_pipeline.web import Document
 
 Headers = Sequence[tuple[str, str]]
@@ -146,3 +148,28 @@ def warcinfo() -> bytes:
 
 def gzip_members(*records: bytes) -> bytes:
     return b"".join(gzip.compress(one, mtime=0) for one in records)
+
+
+def zstd_frames(*records: bytes, dictionary: bytes | None = None, packed: bool = False) -> bytes:
+    """A .warc.zst with a frame for each record, after the dictionary's frame if there is one."""
+    known = zstandard.ZstdCompressionDict(dictionary) if dictionary is not None else None
+    compressor = zstandard.ZstdCompressor(level=3, dict_data=known, write_checksum=True)
+    frames = [compressor.compress(one) for one in records]
+    if dictionary is not None:
+        held = zstandard.ZstdCompressor().compress(dictionary) if packed else dictionary
+        frames.insert(0, b"\x5d\x2a\x4d\x18" + len(held).to_bytes(4, "little") + held)
+    return b"".join(frames)
+
+
+def arc_header() -> bytes:
+    block = b"1 0 Internet Archive\nURL IP-address Archive-date Content-type Archive-length\n"
+    line = b"filedesc://a.arc 0.0.0.0 20080430204825 text/plain %d\n" % len(block)
+    return line + block + b"\n"
+
+
+def arc_record(
+    body: bytes, number: int = 0, status: str = "200 OK", content_type: str = "text/html"
+) -> bytes:
+    block = http(body, status, [("Content-Type", content_type)])
+    url = f"https://example.com/{number}"
+    return f"{url} 192.0.2.1 20080430204826 {content_type} {len(block)}\n".encode() + block + b"\n"
