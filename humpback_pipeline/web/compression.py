@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from isal import isal_zlib
 
 # What is passed over without being a page may not inflate without end: from here on, at this ratio
 # of output to input, it counts as a bomb. Real text stays far below it.
@@ -82,8 +83,9 @@ GZIP: Final = Codec(
     "gzip",
     "member",
     re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"),
-    lambda: zlib.decompressobj(16 + zlib.MAX_WBITS),
-    zlib.error,
+    # ISA-L inflates in less than half the time of zlib, and inflating is most of reading.
+    lambda: isal_zlib.decompressobj(16 + isal_zlib.MAX_WBITS),
+    isal_zlib.error,
 )
 
 

@@ -52,7 +52,11 @@ _NAMED_BOXES: Final = ", ".join(
     f"{tag}[class], {tag}[id]"
     for tag in ("article", "div", "footer", "header", "ol", "p", "section", "table", "ul")
 )
-_SCRAPS: Final = "span[class], time[class], a[class], address[class], small[class]"
+# A page has hundreds of spans and links with a class; the usual names choose among them natively.
+_SCRAPS: Final = "time, address[class], a[class*=author], " + ", ".join(
+    f"span[class*={name}]"
+    for name in ("author", "byline", "count", "credit", "date", "meta", "publish", "time")
+)
 _MAX_LINK_SHARE: Final = 0.5
 # An element with more than this share of the page's prose holds the article, whatever its name.
 _MAX_BOILERPLATE_SHARE: Final = 0.3
@@ -94,7 +98,11 @@ def _remove_boilerplate(body: Any) -> None:
     for element in boxes[:_MAX_MEASURED]:
         if body.contains(element) and _prose_chars(element) <= most:
             element.remove()
-    scraps += [e for e in body.query_selector_all(_SCRAPS).values() if has_scrap_name(e.class_name)]
+    scraps += [
+        e
+        for e in body.query_selector_all(_SCRAPS).values()
+        if e.tag == "time" or has_scrap_name(e.class_name or "")
+    ]
     for element in scraps:
         if len((element.text or "").strip()) <= MAX_SCRAP_NAME_CHARS:
             element.remove()
