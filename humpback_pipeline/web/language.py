@@ -27,6 +27,17 @@ _SUBTAG: Final = re.compile(r"[-_.@\s]")
 _FOLDED: Final = {"nb": "no", "nn": "no", "fil": "tl", "po": "pl"}
 # Names in common use beside CLDR's.
 _OTHER_NAMES: Final = {"farsi": "fa", "mandarin": "zh", "modern greek": "el", "castilian": "es"}
+# Two-letter codes that stand for themselves: the usual case, told without loading CLDR.
+_PLAIN: Final = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv "
+    "cy da de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho "
+    "hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku "
+    "kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nd ne ng nl no nr "
+    "nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so "
+    "sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt ty ug uk ur uz ve vi vo wa wo "
+    "xh yi yo za zh zu "
+)
+_PLAIN_CODES: Final = frozenset(_PLAIN.split())
 _NO_LANGUAGE: Final = frozenset({"und", "mul", "mis", "zxx", "root"})
 
 
@@ -66,6 +77,8 @@ def language_code(stated: str | None) -> str | None:
         return None
     whole = " ".join(first[0].split())
     primary = _SUBTAG.split(whole, maxsplit=1)[0]
+    if primary in _PLAIN_CODES:
+        return primary
     code = _code_of_tag(primary) if primary.isascii() and len(primary) in (2, 3) else None
     code = code or _names().get(whole.replace("_", " ")) or _names().get(primary)
     return None if code is None else _FOLDED.get(code, code)
