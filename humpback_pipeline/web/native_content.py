@@ -18,6 +18,7 @@ from humpback_pipeline.web.boilerplate import (
     has_boilerplate_name,
     has_scrap_name,
 )
+from humpback_pipeline.web.elements import HEADING_TAGS
 from humpback_pipeline.web.reduced_html import (
     BULLETS,
     CELL,
@@ -41,9 +42,7 @@ _BOILERPLATE_BOXES: Final = (
 _CALLOUTS: Final = (
     ".note, .tip, .warning, .caution, .important, .admonition, .hint, .danger, .callout"
 )
-_LABELS: Final = ", ".join(
-    f"{callout} > h{level}" for callout in _CALLOUTS.split(", ") for level in range(1, 7)
-)
+
 # resiliparse takes any <ul> this near to <body> for the site's navigation.
 _SHALLOW_LISTS: Final = "body > ul, body > * > ul, body > * > * > ul"
 _TABLE_BREAKERS: Final = "table, h1, h2, h3, h4, h5, h6, pre, ul, ol, dl, blockquote, form"
@@ -128,8 +127,10 @@ def _write_signs(tree: HTMLTree, body: Any) -> None:
                 row.first_element_child and row.first_element_child.prepend(sign(ROW))
             table.prepend(sign(TABLE))
             table.append(sign(UNTABLE))
-    for label in body.query_selector_all(_LABELS).values():
-        label.prepend(sign(LABEL))
+    for callout in body.query_selector_all(_CALLOUTS).values():
+        for label in callout.children.values():
+            if label.tag in HEADING_TAGS:
+                label.prepend(sign(LABEL))
     _write_list_signs(tree, body)
 
 
