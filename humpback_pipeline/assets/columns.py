@@ -18,9 +18,11 @@ COLUMNS = {
     "crawl_date": "when the page was fetched, where the file says so",
     "warc_file": "name of the WARC file",
     "record_offset": "byte offset of the page's record in that file",
+    "document_hash": "hash of the page's bytes",
     "shard": "the WARC file's partition",
     "kept": "whether the segment gets an instruction",
-    "reason": "why it does not: exact_duplicate, near_duplicate or not_sampled",
+    "reason": "why it does not: contaminated, duplicate_page, exact_duplicate, near_duplicate, "
+    "host_cap or not_sampled",
     "duplicate_of": "the segment kept in its place",
     "instruction_chars": "length in characters",
     "output_chars": "length in characters",

@@ -29,7 +29,7 @@ from humpback_pipeline.recipe_file import ENVIRONMENT_FIELDS
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
 from humpback_pipeline.stages.summary import print_lines, selected_shards
-from humpback_pipeline.stages.warc_files import removed_shards
+from humpback_pipeline.stages.warc_files import openable_shards, removed_shards
 
 LAUNCH_TAG = "humpback/launch"
 MAX_RETRIES_TAG = "dagster/max_retries"
@@ -62,14 +62,17 @@ def run_all(job: str) -> int:
 
 def _run_locked(job: str, started_s: float) -> int:
     workspace = preflight()
-    shards = list(workspace.shards())
+    shards, refused = openable_shards(workspace)
     with dg.DagsterInstance.get() as instance:
         _bury_dead_runs(instance)
         gone = removed_shards(workspace, instance.get_dynamic_partitions(WARC_SHARDS))
         added, removed = register_shards(instance, shards, keep=gone)
         print(f"Partitions: {len(shards)} shards ({len(added)} new)")
+        for key, why in refused.items():
+            print(f"  {key}: left out of this run: {why}")
         for key in removed:
-            print(f"  {key}: of another corpus folder, partition unregistered")
+            if key not in refused:
+                print(f"  {key}: of another corpus folder, partition unregistered")
         for key in gone:
             print(
                 f"  {key}: its file is gone from {workspace.recipe.corpus.warc_dir}; kept as it is"

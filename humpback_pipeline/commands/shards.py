@@ -32,7 +32,7 @@ def list_shards() -> int:
     for shard in shards:
         cells = (
             "yes" if shard.is_registered else "no",
-            f"{shard.path.stat().st_size / 1e6:.1f} MB" if shard.path else "-",
+            f"{shard.n_bytes / 1e6:.1f} MB" if shard.n_bytes is not None else "-",
             _rows(workspace, shard),
         )
         print(f"{shard.key:<{width}}  {cells[0]:<9}  {cells[1]:>9}  {cells[2]:>8}  {_state(shard)}")

@@ -5,10 +5,17 @@ from humpback_pipeline.web.extractors import EXTRACTORS
 from humpback_pipeline.web.filters import FILTERS, FilterThresholds, drop_reason
 from humpback_pipeline.web.navigation import load_navigation_headers
 from humpback_pipeline.web.records import SEGMENT_SCHEMA, Document, Segment, segments_to_frame
+from humpback_pipeline.web.screens import Screens, ScreenSettings
 from humpback_pipeline.web.segments import SegmentLimits, extract_segments
 from humpback_pipeline.web.selection import select_sample
 from humpback_pipeline.web.shard import DropSample, ShardReport, ShardSegments, segment_shard
-from humpback_pipeline.web.warc import DocumentReader, read_documents
+from humpback_pipeline.web.warc import (
+    DocumentReader,
+    DroppedRecord,
+    PageNotFoundError,
+    read_document,
+    read_documents,
+)
 from humpback_pipeline.web.warc_framing import NotAWarcError
 
 __all__ = [
@@ -20,8 +27,12 @@ __all__ = [
     "Document",
     "DocumentReader",
     "DropSample",
+    "DroppedRecord",
     "FilterThresholds",
     "NotAWarcError",
+    "PageNotFoundError",
+    "ScreenSettings",
+    "Screens",
     "Segment",
     "SegmentLimits",
     "ShardReport",
@@ -30,6 +41,7 @@ __all__ = [
     "drop_reason",
     "extract_segments",
     "load_navigation_headers",
+    "read_document",
     "read_documents",
     "segment_shard",
     "segments_to_frame",

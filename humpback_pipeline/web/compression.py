@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from isal import isal_zlib
 
@@ -85,7 +85,7 @@ GZIP: Final = Codec(
     re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"),
     # ISA-L inflates in less than half the time of zlib, and inflating is most of reading.
     lambda: isal_zlib.decompressobj(16 + isal_zlib.MAX_WBITS),
-    isal_zlib.error,
+    cast(type[Exception], isal_zlib.error),  # its stubs call it an instance
 )
 
 

@@ -175,6 +175,12 @@ class _Work:
                     last_told = now
                     self.on_progress(self.report)
         self._update(page_drops, time.monotonic() - started)
+        for records in self.reader.drop_samples.values():
+            for record in records:
+                where = f"record at offset {record.offset}"
+                self.report._sample(
+                    DropSample(record.reason, where, record.url, text=record.detail)
+                )
         if self.on_progress:
             self.on_progress(self.report)
 

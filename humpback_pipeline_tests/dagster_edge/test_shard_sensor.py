@@ -20,7 +20,7 @@ from humpback_pipeline.automation.partitions import (
 )
 from humpback_pipeline.automation.sensors import RANGE_END_TAG, RANGE_START_TAG
 from humpback_pipeline.automation.tags import PRIORITY_TAG, REASON_TAG, TRIGGER_TAG
-from humpback_pipeline.stages import Workspace, warc_files
+from humpback_pipeline.stages import warc_files
 from humpback_pipeline.stages.warc_files import removed_shards
 from humpback_pipeline.storage import hash_file
 
@@ -238,12 +238,12 @@ def test_large_file_is_read_once_over_several_looks_and_does_not_hold_up_others(
 ) -> None:
     read: list[str] = []
 
-    def slow_for_a(workspace: Workspace, path: Path) -> str:
+    def slow_for_a(path: Path) -> str:
         read.append(path.name)
         time.sleep(0.6 if path.name.startswith("a") else 0.0)
         return hash_file(path)
 
-    monkeypatch.setattr(Workspace, "warc_hash", slow_for_a)
+    monkeypatch.setattr("humpback_pipeline.storage.file_hashes.hash_file", slow_for_a)
     for key in ("a", "b"):
         os.utime(ready.warc_dir / f"{key}.warc.gz")
     states = []

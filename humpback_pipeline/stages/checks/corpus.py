@@ -90,8 +90,8 @@ def check_sample_reached(manifest: Manifest, sample_segments: int) -> CheckOutco
         return CheckOutcome("sample_reached", True, f"{selected:,} segments selected.", facts)
     message = (
         f"{selected:,} of the {sample_segments:,} segments asked for: all that are left of "
-        f"{manifest.rows or 0:,} without duplicates and within max_segments_per_host. More WARC "
-        "files give more."
+        f"{manifest.rows or 0:,} without duplicates and contamination and within "
+        "max_segments_per_host. More WARC files give more."
     )
     return CheckOutcome("sample_reached", False, message, facts)
 
