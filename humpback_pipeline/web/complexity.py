@@ -11,7 +11,7 @@ from typing import Final
 
 MAX_TAGS: Final = 200_000
 MAX_DEPTH: Final = 1_000
-MAX_ATTRIBUTES: Final = 5_000
+MAX_ATTRIBUTES: Final = 500
 # Pages of fewer tags are not worth a look at how deep they nest.
 _FEW_TAGS: Final = 5 * MAX_DEPTH
 # Those that a page may leave open without nesting (p, li, td …) are no sign of depth.
@@ -21,7 +21,19 @@ _NESTING_TAG: Final = re.compile(
     rb"strong|sub|sup|svg|table|tt|u|ul|var)[\s/>]",
     re.IGNORECASE,
 )
-_QUOTED: Final = re.compile(rb"\"[^\"]*\"|'[^']*'")
+# By HTML's rules: quotes quote a whole value only, "=" may begin a name, and slashes separate.
+_ATTRIBUTE: Final = (
+    rb"[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>\"'][^\s>]*+)?+)?+"
+)
+_ATTRIBUTES: Final = re.compile(_ATTRIBUTE)
+_MANY_ATTRIBUTES: Final = re.compile(
+    rb"<[a-zA-Z][^\s/>]*+(?:%s){%d}" % (_ATTRIBUTE, MAX_ATTRIBUTES + 1)
+)
+_START: Final = re.compile(rb"<(?:!--|([a-zA-Z][^\s/>]*+)((?:%s)*+))" % _ATTRIBUTE)
+_RAW_TEXT_END: Final = {
+    name: re.compile(rb"</" + name, re.IGNORECASE)
+    for name in (b"script", b"style", b"textarea", b"title")
+}
 
 
 def too_complex(html: bytes) -> str | None:
@@ -40,29 +52,33 @@ def too_complex(html: bytes) -> str | None:
 
 
 def _has_many_attributes(html: bytes) -> bool:
-    limit = 2 * MAX_ATTRIBUTES  # an attribute takes two bytes at the least
-    start = 0
-    while start + limit < len(html):
-        # From one ">" to the last one in reach: what lies between them is short enough.
-        last = html.rfind(b">", start, start + limit)
-        if last >= 0:
-            start = last + 1
+    # Program text looks like such a tag at times ("i<n; …"), so a second look tells it apart.
+    return bool(_MANY_ATTRIBUTES.search(html)) and _has_tag_of_many_attributes(html)
+
+
+def _has_tag_of_many_attributes(html: bytes) -> bool:
+    """Like _MANY_ATTRIBUTES, in a loop that leaves comments and scripts out; much slower."""
+    position = 0
+    while start := _START.search(html, position):
+        position = start.end()
+        if start[1] is None:
+            end = html.find(b"-->", position)
+            if end < 0:
+                return False
+            position = end
             continue
-        end = html.find(b">", start)
-        piece = html[start : end if end >= 0 else len(html)]
-        tag = piece[piece.find(b"<") + 1 :]
-        n_words = len(_QUOTED.sub(b"", tag).split()) if tag[:1].isalpha() else 0
-        if n_words > MAX_ATTRIBUTES and not _is_in_script(html, start):
+        if len(start[2]) > MAX_ATTRIBUTES and _n_attributes(start[2]) > MAX_ATTRIBUTES:
             return True
-        start += len(piece) + 1
+        if raw_text_end := _RAW_TEXT_END.get(start[1].lower()):
+            found = raw_text_end.search(html, position)
+            if found is None:
+                return False
+            position = found.start()
     return False
 
 
-def _is_in_script(html: bytes, position: int) -> bool:
-    before = html[:position].lower()
-    return any(
-        before.rfind(b"<" + tag) > before.rfind(b"</" + tag) for tag in (b"script", b"style")
-    )
+def _n_attributes(attributes: bytes) -> int:
+    return sum(1 for _ in _ATTRIBUTES.finditer(attributes))
 
 
 def _depth(html: bytes) -> int:
