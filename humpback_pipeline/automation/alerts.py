@@ -9,6 +9,7 @@ import dagster as dg
 from humpback_pipeline.alerts import send_alert
 from humpback_pipeline.automation.failed_checks import Cursor, FailedCheck, find_failed_checks
 from humpback_pipeline.automation.run_links import run_url
+from humpback_pipeline.automation.step_errors import innermost_message
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.recipe_operations import AlertOccasion
 
@@ -132,9 +133,6 @@ def _is_ours(context: dg.RunStatusSensorContext) -> bool:
 
 
 def _failed_step(event: dg.DagsterEvent) -> str:
-    error = event.step_failure_data.error
-    while error and error.cause:  # the innermost is what happened; the others say where
-        error = error.cause
-    message = error.message.strip() if error else "no error was recorded"
+    message = innermost_message(event)
     cut = message if len(message) <= MAX_ERROR_CHARS else message[:MAX_ERROR_CHARS] + "…"
     return f"{event.step_key}: {cut}"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from humpback_pipeline.assets.reported_checks import CONTENT, last_evaluation, report_check
 from humpback_pipeline.assets.sources import (
@@ -24,8 +25,6 @@ from humpback_pipeline.seeds import SeedDataError
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.warc_files import WarcShard
 from humpback_pipeline.storage import Manifest
-
-DATA_VERSION_TAG = "dagster/data_version"
 
 
 class SourceUnusableError(dg.DagsterError):

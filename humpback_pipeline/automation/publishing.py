@@ -19,6 +19,7 @@ from humpback_pipeline.automation.in_flight import work_in_flight
 from humpback_pipeline.lineage import Catalogue
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.workspace import RUN_LOCK
 from humpback_pipeline.storage import Manifest
 
 VERSION_METADATA = "version"
@@ -58,7 +59,7 @@ def republish(
     else:
         versions = workspace.datasets.versions(artefact.name, artefact.partition)
     try:
-        with FileLock(workspace.home / "run.lock", timeout=0.5):
+        with FileLock(workspace.home / RUN_LOCK, timeout=0.5):
             return versions.publish(artefact.version)
     except Timeout as error:
         raise BusyHomeError(

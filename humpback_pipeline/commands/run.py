@@ -30,6 +30,7 @@ from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
 from humpback_pipeline.stages.summary import print_lines, selected_shards
 from humpback_pipeline.stages.warc_files import openable_shards, removed_shards
+from humpback_pipeline.stages.workspace import RUN_LOCK
 
 LAUNCH_TAG = "humpback/launch"
 MAX_RETRIES_TAG = "dagster/max_retries"
@@ -51,7 +52,7 @@ def run_all(job: str) -> int:
     home = bind_homes()
     home.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(home / "run.lock", timeout=1.0):
+        with FileLock(home / RUN_LOCK, timeout=1.0):
             return _run_locked(job, started_s)
     except Timeout as error:
         raise RuntimeError(

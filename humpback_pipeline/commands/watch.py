@@ -8,6 +8,8 @@ import time
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
 
+from humpback_pipeline.automation.step_errors import innermost_message
+
 PROGRESS_MARK = "progress | "
 
 
@@ -61,10 +63,7 @@ class RunWatcher:
             took_s = entry.timestamp - self._started_at.get(step, entry.timestamp)
             self._line(f"✓ {step}  {took_s:.0f} s  ({self._n_done} steps done)")
         elif event.event_type == DagsterEventType.STEP_FAILURE:
-            error = event.step_failure_data.error
-            while error and error.cause:
-                error = error.cause
-            message = error.message.strip() if error else "no error was recorded"
+            message = innermost_message(event)
             self.failures.append(f"{step}: {message}")
             self._line(f"✗ {step}: {message}")
 

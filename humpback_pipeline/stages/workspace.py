@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from humpback_pipeline.seeds import SeedPairs
 
 
+# In a home: locked by whoever changes it, one at a time.
+RUN_LOCK = "run.lock"
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Where a recipe's work happens: everything below `recipe.home`."""

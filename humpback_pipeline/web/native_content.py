@@ -7,6 +7,7 @@ are read back afterwards.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from resiliparse.extract.html2text import extract_plain_text
@@ -26,11 +27,13 @@ from humpback_pipeline.web.reduced_html import (
     LABEL,
     QUOTE,
     ROW,
+    START,
     TABLE,
     UNQUOTE,
     UNTABLE,
     read_reduced_html,
 )
+from humpback_pipeline.web.time_limit import PageTimeoutError
 
 _REMOVED: Final = (
     "button, svg, figcaption, [aria-hidden=true], a.headerlink, a.anchor, .mw-editsection, "
@@ -56,6 +59,8 @@ _SCRAPS: Final = "time, address[class], a[class*=author], " + ", ".join(
     f"span[class*={name}]"
     for name in ("author", "byline", "count", "credit", "date", "meta", "publish", "time")
 )
+_CODE_TAGS: Final = frozenset({"code", "tt", "kbd", "samp"})
+_START_NUMBER: Final = re.compile("[0-9]{1,6}")
 _MAX_LINK_SHARE: Final = 0.5
 # An element with more than this share of the page's prose holds the article, whatever its name.
 _MAX_BOILERPLATE_SHARE: Final = 0.3
@@ -65,6 +70,19 @@ _MAX_MEASURED: Final = 1_000
 
 def native_content(tree: HTMLTree) -> list[Block]:
     """Return the main content of a page as headings and text blocks, in order; changes `tree`."""
+    try:
+        return _main_content(tree)
+    except BaseException as error:
+        # A time limit that ends in a callback of resiliparse comes out as a panic of Rust's, which
+        # is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        if PageTimeoutError.__name__ in str(error):
+            raise PageTimeoutError("over the limit, inside resiliparse") from error
+        raise RuntimeError(f"resiliparse panicked: {error}"[:300]) from error
+
+
+def _main_content(tree: HTMLTree) -> list[Block]:
     body = tree.body
     if body is None:
         return []
@@ -114,8 +132,9 @@ def _prose_chars(element: Any) -> int:
 def _write_signs(tree: HTMLTree, body: Any) -> None:
     sign = tree.create_text_node
     for code in body.query_selector_all("code, tt, kbd, samp").values():
-        code.prepend(sign(CODE))
-        code.append(sign(CODE))
+        if code.parent is None or code.parent.tag not in _CODE_TAGS:
+            code.prepend(sign(CODE))
+            code.append(sign(CODE))
     for quote in body.query_selector_all("blockquote").values():
         quote.prepend(sign(QUOTE))
         quote.append(sign(UNQUOTE))
@@ -145,6 +164,10 @@ def _write_list_signs(tree: HTMLTree, body: Any) -> None:
         if is_prose or (before is not None and (before.text or "").rstrip().endswith(":")):
             for link in links:
                 _unlink(tree, link)
+    for items in body.query_selector_all("ol[start]").values():
+        start, first = items.getattr("start") or "", items.query_selector("li")
+        if first is not None and _START_NUMBER.fullmatch(start):
+            first.prepend(tree.create_text_node(f"{START}{start}{START}"))
     for items in body.query_selector_all(_SHALLOW_LISTS).values():
         if items.query_selector("a") is None:
             _disguise(tree, items)

@@ -12,17 +12,29 @@ from humpback_pipeline.web.elements import table_markdown
 from humpback_pipeline.web.markers import SIGNS
 
 # What stands in the text of a page for what reduced HTML has no tag for.
-CODE, QUOTE, UNQUOTE, TABLE, UNTABLE, ROW, CELL, BULLETS, LABEL = SIGNS[:9]
-_ANY_SIGN: Final = re.compile(f"[{''.join(SIGNS)}]")
+CODE, QUOTE, UNQUOTE, TABLE, UNTABLE, ROW, CELL, BULLETS, LABEL, START = SIGNS[:10]
+_CODE_SPAN: Final = re.compile(f"{CODE}([^{CODE}]*){CODE}")
+_START: Final = re.compile(f"{START}([0-9]+){START}")
+# Signs, the symbols of markers that the page holds itself, and what XML and terminals refuse.
+_REFUSED: Final = re.compile(
+    "[\U0001d800-\U0001d9ff\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]"
+)
 _TAG: Final = re.compile(r"<(/?)(h[1-6]|pre|p|ul|ol|li|br|a)(\s[^>]*)?>")
 _TO_OTHER_PAGE: Final = re.compile(r"""\shref=["']?[^"'#]""")
 _STRUCTURE: Final = re.compile(f"([{QUOTE}{UNQUOTE}{TABLE}{UNTABLE}{ROW}{CELL}])")
-_PERMALINK: Final = re.compile(r"\s*[¶#§🔗]\s*$")
+# "C#" is the name of a language.
+_PERMALINK: Final = re.compile(r"\s*(?:[¶§🔗]|(?<!\b[A-Z])#)\s*$")
+_TICKS: Final = re.compile("`{3,}")
 
 
 def read_reduced_html(reduced: str) -> list[Block]:
     """Read reduced HTML into headings and text blocks, in order."""
     return _Reader().read(reduced)
+
+
+def _code_span(match: re.Match[str]) -> str:
+    code = match[1].strip()
+    return f"`{code}`" if code and "`" not in code else match[1]
 
 
 @dataclass(slots=True)
@@ -72,15 +84,16 @@ class _Reader:
             self._block_tag(name, is_end)
 
     def _block_tag(self, name: str, is_end: bool) -> None:
+        self._in_pre = name == "pre" and not is_end  # an empty one is never closed
         if name == "pre":
-            self._in_pre = not is_end
+            pass
         elif name == "p":
             self._in_paragraph = not is_end
         elif name in ("ul", "ol"):
             if not is_end:
                 self._lists.append(_List(name == "ol", object()))
             elif self._lists:
-                self._lists.pop()
+                self._end_item(self._lists.pop())
         elif name == "li":
             self._item(is_end)
         else:
@@ -94,9 +107,17 @@ class _Reader:
         if not self._lists:
             self._lists.append(_List(False, object()))
         items = self._lists[-1]
+        self._end_item(items)
         items.n_items += 1
         sign = f"{items.n_items}. " if items.is_ordered else "- "
         self._open(Container(self._n_containers, sign, " " * len(sign), items.identity))
+
+    def _end_item(self, items: _List) -> None:
+        """End the list's open item, as empty ones are never closed."""
+        for index, container in enumerate(self._containers):
+            if container.list_element is items.identity:
+                del self._containers[index:]
+                return
 
     def _open(self, container: Container) -> None:
         self._n_containers += 1
@@ -163,7 +184,9 @@ class _Reader:
 
     def _take(self) -> str:
         joined, self._pieces = "".join(self._pieces), []
-        text = unescape(_ANY_SIGN.sub("", joined.replace(CODE, "`")).replace("``", ""))
+        if CODE in joined:
+            joined = _CODE_SPAN.sub(_code_span, joined)
+        text = _REFUSED.sub("", unescape(joined))
         return "\n".join(line for raw in text.split("\n") if (line := " ".join(raw.split())))
 
     def _flush(self) -> None:
@@ -173,6 +196,8 @@ class _Reader:
         is_label = LABEL in "".join(self._pieces[:1])
         if self._pieces and BULLETS in self._pieces[0] and self._lists:
             self._as_bullets()
+        elif self._pieces and START in self._pieces[0]:
+            self._count_from_start()
         text, linked = self._take(), self._link_chars
         self._link_chars = 0
         if self._level:
@@ -182,6 +207,17 @@ class _Reader:
         elif text:
             self._add(self._level, text, len(text), linked)
 
+    def _count_from_start(self) -> None:
+        match = _START.search(self._pieces[0])
+        if match is None:
+            return
+        self._pieces[0] = self._pieces[0].replace(match[0], "")
+        last = self._containers[-1] if self._containers else None
+        if self._lists and last is not None and last.list_element is self._lists[-1].identity:
+            self._lists[-1].n_items = int(match[1])
+            sign = f"{int(match[1])}. "
+            self._containers[-1] = Container(last.key, sign, " " * len(sign), last.list_element)
+
     def _as_bullets(self) -> None:
         self._lists[-1].is_ordered = False
         if self._containers:
@@ -189,10 +225,10 @@ class _Reader:
             self._containers[-1] = Container(last.key, "- ", "  ", last.list_element)
 
     def _add_code(self) -> None:
-        code = unescape(_ANY_SIGN.sub("", "".join(self._pieces))).strip("\n").rstrip()
+        code = _REFUSED.sub("", unescape("".join(self._pieces))).strip("\n").rstrip()
         self._pieces, self._link_chars = [], 0
         if code.strip():
-            fence = "```" if "```" not in code else "````"
+            fence = "`" * (1 + max(map(len, _TICKS.findall(code)), default=2))
             self._add(0, f"{fence}\n{code}\n{fence}", len(code), 0)
 
     def _add(self, level: int, text: str, chars: int, linked: int) -> None:
