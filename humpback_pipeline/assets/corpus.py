@@ -117,7 +117,7 @@ def _shard_metadata(opened: Workspace, shard: str, manifest: Manifest) -> dict[s
         "drop_samples": drop_samples_table(facts["drop_samples"]),
     }
     if skipped := facts.get("skipped_pages"):
-        rows = [{"offset": int(offset), "reason": reason} for offset, reason in skipped.items()]
+        rows = [{"offset": offset, "reason": reason} for offset, reason in skipped.items()]
         table = render_markdown_table(pl.DataFrame(rows), max_rows=len(rows))
         metadata["pages_that_killed_their_process"] = dg.MetadataValue.md(table)
     if masked := facts.get("masked"):

@@ -29,6 +29,7 @@ from humpback_pipeline.web import (
     segment_shard,
     segments_to_frame,
 )
+from humpback_pipeline.web.page_places import describe_place
 from humpback_pipeline.web.shards import CorpusError, lies_below
 
 SEGMENTS = "clueweb_segments"
@@ -76,8 +77,8 @@ def cut_shard(
 ) -> Manifest:
     """Write one version of a shard's segments, or return the one already made from the same.
 
-    skip: record offset → reason of pages to leave out; mark: told of the page being worked on;
-    segment: what cuts. Segments stream to Parquet, so memory does not grow with the shard.
+    skip: place (web/page_places.py) → reason of pages to leave out; mark: told of the page being
+    worked on; segment: what cuts. Segments stream to Parquet: memory does not grow with the shard.
     """
     origin = segments_origin(workspace, shard, source)
     if unchanged := workspace.unchanged_dataset(origin, shard):
@@ -92,7 +93,7 @@ def cut_shard(
     )
 
     def facts() -> dict[str, Any]:
-        skipped = {str(offset): reason for offset, reason in skip.items()}
+        skipped = {describe_place(place): reason for place, reason in skip.items()}
         report = segments.report
         return {**_shard_facts(report), "skipped_pages": skipped, "warc_file": redacted(source)}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from humpback_pipeline.recipe_corpus import CorpusRecipe, FiltersRecipe
 from humpback_pipeline.storage import Provenance, hash_file
 from humpback_pipeline.web import FilterThresholds, SegmentLimits, load_navigation_headers
+from humpback_pipeline.web.language import language_code
 from humpback_pipeline.web.shards import CorpusError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def segmenting_arguments(corpus: CorpusRecipe) -> dict[str, Any]:
 
     Raises CorpusError for a file of the user's that cannot be used.
     """
-    languages = corpus.languages or None
+    languages = _languages(corpus)
     filters = corpus.filters
     thresholds = FilterThresholds(
         min_chars=corpus.min_chars,
@@ -43,6 +44,11 @@ def segmenting_arguments(corpus: CorpusRecipe) -> dict[str, Any]:
         "max_page_cpu_s": corpus.max_page_s,
         "screens": open_screens(corpus),
     }
+
+
+def _languages(corpus: CorpusRecipe) -> tuple[str, ...] | None:
+    """The codes that pages are compared with, as `eng` and `English` mean `en`; None for all."""
+    return tuple(language_code(name) or name for name in corpus.languages) or None
 
 
 def open_screens(corpus: CorpusRecipe) -> Screens | None:
@@ -64,6 +70,7 @@ def shaping_settings(corpus: CorpusRecipe) -> dict[str, Any]:
     """The settings part of a shard's origin: what changes its segments, and nothing else."""
     return {
         **corpus.model_dump(mode="json", include=set(_SHAPING)),
+        "languages": sorted(_languages(corpus) or ()),
         "filters": corpus.filters.model_dump(mode="json", exclude=set(_FILTER_FILES)),
         "screens": corpus.screens.model_dump(mode="json", exclude=set(_SCREEN_FILES)),
     }

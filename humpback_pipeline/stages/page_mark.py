@@ -8,6 +8,8 @@ from ctypes import c_longlong
 from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import RawValue
 
+from humpback_pipeline.web.page_places import offset_of
+
 # Two looks this far apart count no more, however long the watching process itself was stopped.
 MAX_LOOK_GAP_S = 2.0
 # Of a core; below it a process is doing nothing.
@@ -15,7 +17,7 @@ _IDLE_SHARE = 0.02
 
 
 class PageMark:
-    """The record offset of the page being worked on, in memory that a child process shares.
+    """The place (page_places.py) of the page being worked on, in memory that a child shares.
 
     One aligned word, written by the child alone and read by its parent: no lock is needed. Negative
     while no page is: before the first, between two, during a write. It keeps the place even then.
@@ -24,12 +26,12 @@ class PageMark:
     def __init__(self) -> None:
         self._value = RawValue(c_longlong, -1)
 
-    def at(self, offset: int | None) -> None:
-        """Note that work on the page at `offset` begins; None or a negative one: on no page."""
-        if offset is None or offset < 0:
+    def at(self, place: int | None) -> None:
+        """Note that work on the page at a place begins; None or a negative one: on no page."""
+        if place is None or place < 0:
             self.between()
         else:
-            self._value.value = offset
+            self._value.value = place
 
     def between(self) -> None:
         """Note that no page is being worked on."""
@@ -46,15 +48,15 @@ class PageMark:
 
     @property
     def page(self) -> int | None:
-        """Offset of the page being worked on; None if there is none."""
+        """Place of the page being worked on; None if there is none."""
         value: int = self._value.value
         return value if value >= 0 else None
 
     @property
     def position(self) -> int:
-        """Offset of the last page that was begun; 0 before the first."""
+        """Record offset of the last page that was begun; 0 before the first."""
         value: int = self._value.value
-        return value if value >= 0 else -1 - value
+        return offset_of(value if value >= 0 else -1 - value)
 
 
 @dataclass

@@ -22,10 +22,13 @@ from humpback_pipeline.stages.segment_worker import ShardWork, work_on
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest
 from humpback_pipeline.storage.atomic import remove_path, temporary_paths
+from humpback_pipeline.web.page_places import describe_place
 
 logger = logging.getLogger(__name__)
-# More than this many such pages in one shard are no bad luck with single pages.
+# More such pages than this in one shard, and than this share of those begun, are no bad luck with
+# single pages.
 MAX_SKIPPED_PAGES: Final = 20
+MAX_SKIPPED_SHARE: Final = 0.05
 POLARS_THREADS: Final = "POLARS_MAX_THREADS"
 _EXIT_TIMEOUT_S: Final = 10.0
 _ENDED_FROM_OUTSIDE: Final = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
@@ -42,7 +45,7 @@ class ShardError(RuntimeError):
 class ShardProcess:
     """One shard being cut by a process; `look` now and then, until it has a result.
 
-    n_pages, n_segments, last_header: as the process told last; skip: offset → reason of the pages
+    n_pages, n_segments, last_header: as the process told last; skip: place → reason of the pages
     that are left out. `stuck_after_s`: see PageWatch.
     """
 
@@ -174,16 +177,16 @@ class ShardProcess:
             )
         self.skip[page] = reason
         logger.warning(
-            "segments of %s: the process %s at the page at offset %d of %s; the page is left out "
+            "segments of %s: the process %s at the page at offset %s of %s; the page is left out "
             "(%s) and the shard begun again",
-            *(self.shard, how, page, self._source, reason),
+            *(self.shard, how, describe_place(page), self._source, reason),
         )
-        if len(self.skip) > MAX_SKIPPED_PAGES:
+        if len(self.skip) > max(MAX_SKIPPED_PAGES, MAX_SKIPPED_SHARE * self.n_pages):
             raise ShardError(
-                f"its process {how} at offset {page} of {self._source}, as before at "
-                f"{len(self.skip) - 1} other pages: the file, the extractor or the machine is at "
-                "fault, not single pages. Try the other corpus.extractor, or take the file out of "
-                "the corpus."
+                f"its process {how} at offset {describe_place(page)} of {self._source}, as "
+                f"before at {len(self.skip) - 1} other pages: the file, the extractor or the "
+                "machine is at fault, not single pages. Try the other corpus.extractor, or "
+                "take the file out of the corpus."
             )
         self._start()
 

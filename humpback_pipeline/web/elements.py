@@ -98,11 +98,16 @@ def drop_title_ids(heading: lxml.html.HtmlElement, text: str) -> None:
 
     They say what the section is about; extractors would read them as its role (a share bar).
     """
-    title = re.sub(r"\W+", "", text).lower()
     for element in (heading, heading.getparent()):
-        anchor = re.sub(r"\W+", "", (element.get("id") or "").replace("_", "")).lower()
-        if len(anchor) > 3 and (title.startswith(anchor) or title.endswith(anchor)):
+        if is_title_id(element.get("id") or "", text):
             del element.attrib["id"]
+
+
+def is_title_id(identifier: str, title: str) -> bool:
+    """Tell whether an id is made from a title's words, from its first or to its last."""
+    words = re.sub(r"\W+", "", title).lower()
+    anchor = re.sub(r"\W+", "", identifier.replace("_", "")).lower()
+    return len(anchor) > 3 and (words.startswith(anchor) or words.endswith(anchor))
 
 
 def is_callout_label(heading: lxml.html.HtmlElement) -> bool:

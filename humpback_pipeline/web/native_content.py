@@ -19,7 +19,7 @@ from humpback_pipeline.web.boilerplate import (
     has_boilerplate_name,
     has_scrap_name,
 )
-from humpback_pipeline.web.elements import HEADING_TAGS
+from humpback_pipeline.web.elements import HEADING_TAGS, is_title_id
 from humpback_pipeline.web.reduced_html import (
     BULLETS,
     CELL,
@@ -109,7 +109,8 @@ def _remove_boilerplate(body: Any) -> None:
     for element in body.query_selector_all(_NAMED_BOXES).values():
         classes = element.class_name or ""
         if has_boilerplate_name(classes, element.id or ""):
-            boxes.append(element)
+            if has_boilerplate_name(classes, "") or not _drop_title_id(element):
+                boxes.append(element)
         elif has_scrap_name(classes):
             scraps.append(element)
     for element in boxes[:_MAX_MEASURED]:
@@ -123,6 +124,15 @@ def _remove_boilerplate(body: Any) -> None:
     for element in scraps:
         if len((element.text or "").strip()) <= MAX_SCRAP_NAME_CHARS:
             element.remove()
+
+
+def _drop_title_id(element: Any) -> bool:
+    """Remove an id made from the section's title, "Cookies" say: it names no role. Tells if so."""
+    heading = element.query_selector("h1, h2, h3, h4, h5, h6")
+    if heading is None or not is_title_id(element.id or "", heading.text or ""):
+        return False
+    element.remove_attribute("id")
+    return True
 
 
 def _prose_chars(element: Any) -> int:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from humpback_pipeline.web.extractors import check_extractor
 from humpback_pipeline.web.filters import FilterThresholds, drop_reason, filter_length
 from humpback_pipeline.web.page import PageDropError, open_page
+from humpback_pipeline.web.page_places import BETWEEN_PAGES, PagePlaces, describe_place
 from humpback_pipeline.web.records import Document, Segment
 from humpback_pipeline.web.segments import Candidate, SegmentLimits, extract_candidates
 from humpback_pipeline.web.time_limit import PageTimeoutError, cpu_time_limit
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _SAMPLES_PER_REASON: Final = 5
 _N_TOP_HOSTS: Final = 20
 _PROGRESS_EVERY_S: Final = 2.0
-BETWEEN_PAGES: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ def segment_shard(
 
     languages: two-letter codes wanted, None for all; thresholds and limits default to the paper's.
     A page that fails, or takes over `max_page_cpu_s` seconds of CPU time, costs one counted drop.
-    screens: further tests of URLs and texts. skip: record_offset → reason of pages to drop unread.
-    on_page gets the record_offset of each page before work on it begins, and BETWEEN_PAGES after
+    screens: further tests of URLs and texts. skip: place (page_places.py) → reason of pages to drop
+    unread. on_page gets the place of each page before work on it begins, and BETWEEN_PAGES after
     it; on_progress the running report every two seconds and at the end. Raises at once
     NotAWarcError, OSError, and ValueError for an unknown extractor.
     """
@@ -149,14 +149,16 @@ class _Work:
         started = last_told = time.monotonic()
         page_drops: Counter[str] = Counter()
         seen: set[int] = set()
+        places = PagePlaces()
         with self.reader:
             for document in self.reader:
                 self.report.n_documents += 1
                 self.report.bytes_read = document.record_offset
+                place = places.next(document.record_offset)
                 try:
-                    self._admit(document, seen)
+                    self._admit(document, place, seen)
                     if self.on_page:
-                        self.on_page(document.record_offset)
+                        self.on_page(place)
                     candidates = self._candidates(document)
                 except PageDropError as drop:
                     page_drops[drop.reason] += 1
@@ -184,11 +186,10 @@ class _Work:
         if self.on_progress:
             self.on_progress(self.report)
 
-    def _admit(self, document: Document, seen: set[int]) -> None:
+    def _admit(self, document: Document, place: int, seen: set[int]) -> None:
         """Refuse what need not be opened; `seen` holds hashes of what the shard has had so far."""
-        if document.record_offset in self.skip:
-            where = f"record at offset {document.record_offset}"
-            raise PageDropError(self.skip[document.record_offset], where)
+        if place in self.skip:
+            raise PageDropError(self.skip[place], f"record at offset {describe_place(place)}")
         reason = self.screens.page_reason(document.url) if self.screens else None
         if reason:
             raise PageDropError(reason)

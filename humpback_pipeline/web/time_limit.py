@@ -7,10 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+_REPEAT_S: Final = 0.1
 
 
-class PageTimeoutError(Exception):
-    """The work on one page took too much CPU time."""
+class PageTimeoutError(BaseException):
+    """The work on one page took too much CPU time.
+
+    No Exception, as extractors go on after those: they would swallow it and work on without end.
+    """
 
 
 @contextmanager
@@ -28,13 +34,18 @@ def cpu_time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
+    is_at_work = True
+
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise PageTimeoutError(f"over {seconds:g} s of CPU time")
+        if is_at_work:
+            raise PageTimeoutError(f"over {seconds:g} s of CPU time")
 
     previous = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Again and again: whoever catches it all the same is stopped at the next.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, _REPEAT_S)
     try:
         yield
     finally:
+        is_at_work = False
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, previous)

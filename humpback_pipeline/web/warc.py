@@ -6,7 +6,6 @@ hold HTTP responses, as ARC files do; ClueWeb22 holds the HTML itself. The forma
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Final
 
 from humpback_pipeline.web.http_payload import PayloadError, html_payload, is_http_message
+from humpback_pipeline.web.language import language_code
 from humpback_pipeline.web.records import Document
 from humpback_pipeline.web.shards import file_name
 from humpback_pipeline.web.warc_framing import (
@@ -33,7 +33,6 @@ _LOOKUP_AHEAD_BYTES: Final = 1 << 18
 _MAX_DROP_SAMPLES: Final = 5
 _ID_FIELDS: Final = ("clueweb22-id", "warc-trec-id", "warc-record-id")
 _LANGUAGE_FIELDS: Final = ("language", "warc-identified-content-language")
-_LANGUAGE_CODE: Final = re.compile(r"([a-z]{2})(?:[-_].*)?", re.IGNORECASE)
 
 
 class PageNotFoundError(LookupError):
@@ -204,9 +203,7 @@ def _stated_type(fields: Mapping[str, str], is_http: bool) -> str | None:
 
 
 def _language(fields: Mapping[str, str]) -> str | None:
-    stated = _first(fields, _LANGUAGE_FIELDS).split(",")[0].strip()
-    match = _LANGUAGE_CODE.fullmatch(stated)
-    return match[1].lower() if match else None
+    return language_code(_first(fields, _LANGUAGE_FIELDS))
 
 
 def _crawl_date(stated: str) -> datetime | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import gzip
 import threading
 import time
 from pathlib import Path
@@ -8,8 +10,8 @@ import pytest
 from web_builders import clueweb22, common_crawl, gzip_members, page, prose, warcinfo
 
 from humpback_pipeline.web import NotAWarcError, extractors, segment_shard
+from humpback_pipeline.web.page_places import BETWEEN_PAGES
 from humpback_pipeline.web.screens import Screens, ScreenSettings
-from humpback_pipeline.web.shard import BETWEEN_PAGES
 from humpback_pipeline.web.time_limit import PageTimeoutError, cpu_time_limit
 
 GOOD = page(f"<main><h1>Tides</h1><p>{prose(900)}</p></main>")
@@ -145,6 +147,17 @@ def test_cpu_time_limit_counts_work_and_not_waiting() -> None:
         spin()
 
 
+def stubborn() -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            spin()
+
+
+def test_cpu_time_limit_ends_work_that_goes_on_after_any_exception() -> None:
+    with pytest.raises(PageTimeoutError), cpu_time_limit(0.05):
+        stubborn()
+
+
 def test_cpu_time_limit_in_another_thread_does_nothing() -> None:
     done = []
 
@@ -179,15 +192,19 @@ def test_segment_shard_page_that_stands_twice_under_two_addresses_is_cut_once(sh
     assert stream.report.document_drops == {"duplicate_page": 1}
 
 
-def test_segment_shard_pages_to_skip_are_counted_with_their_reason(shard) -> None:
-    path = shard(common_crawl(GOOD, 1), common_crawl(GOOD + b"<!-- 2 -->", 2))
-    offsets = [segment.record_offset for segment in segment_shard(path)]
+@pytest.mark.parametrize("pack", [gzip_members, lambda *records: gzip.compress(b"".join(records))])
+def test_segment_shard_page_to_skip_is_counted_with_its_reason(tmp_path: Path, pack) -> None:
+    # In one member all records have one offset: only the page meant may go.
+    path = tmp_path / "shard.warc.gz"
+    path.write_bytes(pack(*(common_crawl(GOOD + b"<!-- %d -->" % n, n) for n in range(4))))
     told: list[int] = []
-    stream = segment_shard(path, skip={offsets[0]: "native_crash"}, on_page=told.append)
-    assert [s.record_offset for s in stream] == offsets[1:]
+    urls = [segment.url for segment in segment_shard(path, on_page=told.append)]
+    places = [place for place in told if place != BETWEEN_PAGES]
+    assert len(set(places)) == len(urls) == 4
+    stream = segment_shard(path, skip={places[1]: "native_crash"})
+    assert [s.url for s in stream] == [urls[0], *urls[2:]]
     assert stream.report.document_drops == {"native_crash": 1}
-    assert str(offsets[0]) in stream.report.drop_samples["native_crash"][0].text
-    assert told[-2:] == [offsets[1], BETWEEN_PAGES]
+    assert "offset" in stream.report.drop_samples["native_crash"][0].text
 
 
 def test_segment_shard_masks_personal_data_in_text_and_headers(shard) -> None:
