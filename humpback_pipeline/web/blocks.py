@@ -139,7 +139,9 @@ class _Collector:
     ) -> None:
         run = InlineRun(marks=False)
         run.add_element(element)
-        text = re.sub(r"\s*[¶#§🔗]\s*$", "", run.markdown().replace("\n", " ")).strip()
+        text = re.sub(
+            r"\s*(?:[¶§🔗]|(?<!\b[A-Z])#)\s*$", "", run.markdown().replace("\n", " ")
+        ).strip()
         drop_title_ids(element, text)
         if text and is_callout_label(element):
             self._add(element, 0, f"**{text}**", run, containers)

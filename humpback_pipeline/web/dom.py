@@ -17,6 +17,11 @@ _BLANKED: Final = bytes.maketrans(
 )
 _NONCHARACTERS: Final = re.compile(rb"\xef\xbf[\xbe\xbf]")
 _MARKER_SYMBOLS: Final = re.compile(MARKER_SYMBOL_BYTES)
+# The same symbols written as character references: U+1D800 to U+1D9FF, 120832 to 121343.
+_MARKER_REFERENCES: Final = re.compile(
+    rb"&#(?:[xX]0*1[dD][89][0-9a-fA-F]{2}|"
+    rb"0*12(?:08(?:3[2-9]|[4-9]\d)|09\d\d|1[0-2]\d\d|13(?:[0-3]\d|4[0-3])));?"
+)
 
 
 def parse_html(text: str) -> lxml.html.HtmlElement | None:
@@ -26,6 +31,7 @@ def parse_html(text: str) -> lxml.html.HtmlElement | None:
     """
     data = text.encode("utf-8", "replace").translate(_BLANKED)
     data = _MARKER_SYMBOLS.sub(b"", _NONCHARACTERS.sub(b" ", data))
+    data = _MARKER_REFERENCES.sub(b"", data)
     try:
         tree: lxml.html.HtmlElement | None = etree.fromstring(data, _new_parser())
     except (etree.LxmlError, ValueError, AssertionError):

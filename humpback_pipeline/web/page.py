@@ -20,7 +20,7 @@ from humpback_pipeline.web.records import Document
 _HEADING: Final = re.compile(rb"<[hH][1-6][\s>]")
 _SAMPLE_CHARS: Final = 1_000
 _EMPTY_TAG: Final = re.compile(
-    r"<((a|b|code|div|em|i|iframe|li|p|script|span|strong|td|textarea|title|ul)\b[^<>]*?)\s*/>"
+    r"<((a|b|code|div|em|i|iframe|li|p|script|span|strong|td|textarea|title|ul)\b[^<>]*)/>"
 )
 
 
