@@ -52,6 +52,7 @@ BYLINE: Final = _PATTERNS["byline"]
 CREDIT: Final = _PATTERNS["credit"]
 TEASER_LEAD: Final = re.compile(rf"(?:{_PATTERNS['lead'].pattern})\s*[:»>…]*", re.IGNORECASE)
 TEASER_LINE: Final = _PATTERNS["teaser"]
+SEQUEL_LINE: Final = _PATTERNS["sequel"]
 POINTER_LINE: Final = _PATTERNS["pointer"]
 CALL_TO_ACTION: Final = _PATTERNS["call"]
 CLICK_HERE: Final = _PATTERNS["click"]
@@ -62,6 +63,13 @@ CONSENT_WORDS: Final = re.compile(
     r"datenschutz|akceptuj|zgod|acept|navegando|poursuivant|nutzung unserer)",
     re.IGNORECASE,
 )
+# One of these is in every line that PROMOTION_LINE can match, as in the lines of the next.
+PROMOTION_WORDS: Final = (
+    "subscri", "sign up", "newsletter", "inbox", "letterbox", "follow", "like us", "join us",
+    "miss", "stay up", "keep up", "be sure to", "enjoyed", "folg", "abonniere", "guenos",
+    "siga-nos", "suivez-nous", "um regelm", "listen to", "the latest", "download our", "next:",
+    "previous:",
+)  # fmt: skip
 # One of these is in every long line that a pattern can match; looking for them is far quicker.
 LONG_LINE_WORDS: Final = (
     "cookie", "comment", "kommentar", "coment", "©", "copyright", "rights reserved",

@@ -13,6 +13,7 @@ from humpback_pipeline.web.line_patterns import (
     CONSENT_WORDS,
     LONG_LINE_WORDS,
     PROMOTION_LINE,
+    PROMOTION_WORDS,
 )
 
 NAVIGATION_HEADERS_FILE: Final = Path(__file__).with_name("navigation_headers.txt")
@@ -23,8 +24,12 @@ _MAX_NOTE_CHARS: Final = 700
 _MAX_QUICK_CHARS: Final = 160
 # A header with more words beside a navigation phrase speaks of it: "Fit it to the advertisement".
 _MAX_OTHER_WORDS: Final = 3
+# "3 comments" and "2 thoughts on “Queues”", not "3 responses to stress".
 _COUNTED_COMMENTS: Final = re.compile(
-    r"\d+ (?:comments?|kommentare?|commentaires?|comentarios?|responses?|replies|thoughts?)\b"
+    r"\W*\d+ (?:comments?|kommentare?|commentaires?|comentarios?|responses?|repl(?:y|ies)|"
+    r"thoughts?)(?: so far| yet| already|\W+add yours)?"
+    r"(?:\W*|\s+(?:to|on|zu|für|sur|en):?\s*[\"“”„«‘‚'].*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _WHOLE_SIGNS: Final = "=?"
 _MARKS: Final = re.compile(r"\*\*|\*(?=\S)|(?<=\S)\*")
@@ -48,7 +53,7 @@ def is_navigation_header(header: str, phrases: tuple[str, ...]) -> bool:
     """Tell whether one of the phrases matches a header; those with `?` are not asked."""
     words = _words(header)
     whole, within, _ = _patterns(phrases)
-    if whole.fullmatch(words) or _COUNTED_COMMENTS.match(words):
+    if whole.fullmatch(words) or _COUNTED_COMMENTS.fullmatch(header):
         return True
     for found in within.finditer(words):
         n_words = len(found[0].split())
@@ -84,13 +89,14 @@ def is_boilerplate_wording(line: str, phrases: tuple[str, ...]) -> bool:
 
 def matches_boilerplate(line: str) -> bool:
     """Tell whether a line without Markdown marks is one that no article needs."""
-    if len(line) > _MAX_QUICK_CHARS:
-        lower = line.lower()
-        if not any(map(lower.__contains__, LONG_LINE_WORDS)):
-            return False
-    if BOILERPLATE_LINE.fullmatch(line) or PROMOTION_LINE.fullmatch(line):
+    lower = line.lower()
+    if len(line) > _MAX_QUICK_CHARS and not any(map(lower.__contains__, LONG_LINE_WORDS)):
+        return False
+    if BOILERPLATE_LINE.fullmatch(line):
         return True
-    return bool(CONSENT_LINE.fullmatch(line) and CONSENT_WORDS.search(line))
+    if any(map(lower.__contains__, PROMOTION_WORDS)) and PROMOTION_LINE.fullmatch(line):
+        return True
+    return "cookie" in lower and bool(CONSENT_LINE.fullmatch(line) and CONSENT_WORDS.search(line))
 
 
 def plain_line(text: str) -> str:

@@ -19,6 +19,7 @@ from humpback_pipeline.web.line_patterns import (
     DATE_LINE,
     POINTER_LINE,
     PROMOTION_LINE,
+    SEQUEL_LINE,
     TEASER_LEAD,
     TEASER_LINE,
 )
@@ -103,10 +104,11 @@ def _judge(
         return True, True
     if block.containers and block.containers[-1].list_element in link_lists:
         return False, True
-    if block.link_chars >= _PARTLY_LINKED * max(1, block.chars) and (
-        TEASER_LINE.fullmatch(line) or _is_bold_teaser(block)
-    ):
-        return True, True
+    if block.link_chars >= _PARTLY_LINKED * max(1, block.chars):
+        if TEASER_LINE.fullmatch(line) or _is_bold_teaser(block):
+            return True, True
+        if SEQUEL_LINE.fullmatch(line):
+            return False, True
     if linked and not block.containers and _is_link_title(block, line):
         return False, not (_announced(kept) or _defines(block, kept))
     return False, _is_meta(block, line)

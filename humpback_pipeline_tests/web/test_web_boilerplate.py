@@ -68,6 +68,17 @@ def left(body: str) -> list[str]:
         "Advertisement",
         "7 comments",
         "Comments are closed.",
+        "Copyright © 2019 Publishing Corp.",
+        "By using our site you agree to our use of cookies.",
+        "Please enable JavaScript to view this page.",
+        "Tags: queues, locks, threads",
+        "Next: The Lighthouse",
+        "The views expressed here are those of the author alone.",
+        "Subscribe to our newsletter.",
+        "For the latest news, follow us on Twitter.",
+        "We need your help. Please donate to keep our journalism alive.",
+        "Posted in News, Politics",
+        "This document is subject to copyright. No part of it may be reproduced.",
         "Lesen Sie auch:",
         "Dieser Eintrag wurde veröffentlicht in Politik und getaggt.",
     ],
@@ -95,6 +106,41 @@ def test_drop_teasers_drops_lines_of_the_page_itself(line) -> None:
         "See Section 3.5, “System management”, and Section 4.5.",
         "Print the report with lpr.",
         "Tags mark points of a history, such as releases.",
+        "Flask uses signed cookies to keep the session; by using a secret key it makes sure that "
+        "nobody changes them.",
+        "Django uses cookies for the session. You can opt out by setting SESSION_ENGINE to a file.",
+        "The browser uses cookies so that the server can agree with it on a session.",
+        "Cookies allow a server to keep state; the client may accept or refuse them.",
+        "To accept all cookies, set the policy of the jar when you make the client.",
+        "Copyright law protects original works of authorship.",
+        "Copyright is a form of protection for works of art.",
+        "The sign © stands for copyright.",
+        "The brokers may earn a commission on each sale",
+        "Some widgets require JavaScript in the browser to draw themselves.",
+        "You must enable JavaScript in the build with a flag.",
+        "Topics: a topic is a category of messages, and each has partitions.",
+        "Tags: each image can have several tags, one of which is the latest.",
+        "Category: a namespace of the labels",
+        "Next: open the terminal and type the name of the command.",
+        "Previous: the value before the last change",
+        "Image: the name of the container image to run",
+        "Video: the stream number of the picture",
+        "The views expressed in a WHERE clause are read once and kept.",
+        "The article was first published in 1905, and changed physics forever.",
+        "The story was originally published in 1843 by Charles Dickens.",
+        "To subscribe to the newsletter queue, call subscribe() with its name.",
+        "You can subscribe to a podcast with any RSS reader that knows feeds.",
+        "Get the list of newsletters with GET /newsletters.",
+        "Sign up users with POST /users, then send a message to your inbox folder.",
+        "For the latest version of the kernel, news is posted on the list.",
+        "We need your help to find the bug.",
+        "Posted in 1914, the letter never arrived.",
+        "Support us in tracing the bug with a log of the server.",
+        "The contents of this site were excavated in 1922 by a team from Leeds.",
+        "This document is subject to copyright laws of the country.",
+        "The kernel is not responsible for the content of the buffer.",
+        "Print on both sides of the sheet.",
+        "Tags: list of strings attached to the object",
     ],
 )
 def test_drop_teasers_keeps_lines_about_such_things(line) -> None:
@@ -113,6 +159,11 @@ def test_drop_teasers_drops_a_linked_headline_and_keeps_an_announced_one() -> No
     assert left(f"<h1>Prisons</h1><p>{SENTENCE}</p>{headline}") == ["Prisons", SENTENCE]
     announced = left(f"<h1>Prisons</h1><p>The report says so:</p>{headline}")
     assert announced[-1] == "Guards falsified the records of the cells"
+
+
+def test_drop_teasers_drops_the_way_to_the_next_page_where_it_is_a_link() -> None:
+    way = 'Next: <a href="/2">how the queue is filled by its writers and read</a>'
+    assert left(f"<h1>Queues</h1><p>{SENTENCE}</p><p>{way}</p>") == ["Queues", SENTENCE]
 
 
 def test_drop_teasers_drops_a_list_of_links_and_keeps_an_announced_one() -> None:
@@ -194,12 +245,44 @@ def test_drop_teasers_takes_a_fused_date_off_a_heading() -> None:
         ("Cookies", False),
         ("3 Kommentare", True),
         ("2 thoughts on “Queues”", True),
+        ("3 comments so far", True),
+        ("Most read", True),
+        ("Recent posts", True),
         ("You may also like…", True),
         ("Das könnte Sie auch interessieren", True),
     ],
 )
 def test_is_navigation_header(header, expected) -> None:
     assert is_navigation_header(header, HEADERS) is expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Most popular sorting algorithms",
+        "Most read operations are served from cache",
+        "Sitemap protocol",
+        "Creating a sitemap",
+        "Newsletter API",
+        "More from itertools",
+        "Read more than one file",
+        "How to read more data",
+        "Latest news values",
+        "Recent posts API",
+        "Privacy settings API",
+        "Displaying related posts",
+        "3 responses to stress",
+        "2 replies from the server",
+        "Sending a newsletter",
+    ],
+)
+def test_a_chapter_on_such_things_is_no_navigation(header) -> None:
+    assert not is_navigation_header(header, HEADERS)
+    assert not may_be_navigation_header(header, HEADERS)
+    assert left(f"<h1>Manual</h1>{PROSE}<h2>{header}</h2><p>{SENTENCE}</p>")[-2:] == [
+        header,
+        SENTENCE,
+    ]
 
 
 def test_may_be_navigation_header_only_for_whole_headers() -> None:
@@ -280,7 +363,19 @@ def test_is_mostly_boilerplate_not_of_prose_recipes_and_code() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["a " * 340, "By " + "Ab " * 220, "." * 690, "«»" * 340, "Read more: " + "x, " * 220],
+    [
+        "a " * 340,
+        "We use " * 98,
+        "Tags: " + "a is " * 130,
+        "© 20 " * 138,
+        "our subscribe " * 49,
+        "may get a links " * 43,
+        "The views expressed " + "are " * 160,
+        "By " + "Ab " * 220,
+        "." * 690,
+        "«»" * 340,
+        "Read more: " + "x, " * 220,
+    ],
 )
 def test_is_boilerplate_line_of_a_hostile_line_is_quick(line) -> None:
     started = time.perf_counter()

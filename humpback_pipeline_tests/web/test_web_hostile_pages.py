@@ -127,7 +127,8 @@ TEXTS = st.one_of(
     st.integers(0, 30).map(lambda n: prose(200, n)),
     st.text(alphabet=SIGNS_TEXT + "ab #|`*&<>\"'\n\t", max_size=20),
     st.sampled_from(
-        ["New modules:", "&#0;", "&#xD800;", "&#x1D9F0;", "&#121328;", "&lt;b&gt;", "¶", "```", "\r\n", "<!--",
+        ["New modules:", "&#0;", "&#xD800;", "&#x1D9F0;", "&#121328;", "&lt;b&gt;", "¶",
+         "```", "\r\n", "<!--",
          "-->", "]]>", "<![CDATA[", "</div>", "</p>", "</table>", "<br>", "<hr/>", "x|y"]
     ),
 )  # fmt: skip
