@@ -94,7 +94,7 @@ def _config_type(kind: Any, place: tuple[str, ...]) -> Any:
     """The type of Dagster's config for a recipe field; None for one it has no type for."""
     if kind in (bool, int, float, str):
         return kind
-    if kind is Path:
+    if kind is Path or kind == Path | str:  # a folder, or a folder or URL
         return str
     if typing.get_origin(kind) is typing.Literal:
         choices = {str(choice): str(choice) for choice in typing.get_args(kind)}

@@ -21,7 +21,7 @@ from humpback_pipeline.stages.page_mark import PageMark, PageWatch
 from humpback_pipeline.stages.segment_worker import ShardWork, work_on
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest
-from humpback_pipeline.storage.atomic import remove_path, temporary_paths
+from humpback_pipeline.storage.atomic import remove_leftovers, remove_path, temporary_paths
 from humpback_pipeline.web.page_places import describe_place
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class ShardProcess:
         self.last_header = ""
         self._workspace, self._source, self._segment = workspace, source, segment
         self._stuck_after_s = stuck_after_s
+        # What the process of a step that was killed left unfinished; nobody else cuts this shard.
+        remove_leftovers(workspace.datasets.versions(SEGMENTS, shard).folder, older_than_s=0.0)
         self._start()
 
     @property

@@ -165,7 +165,9 @@ def test_killed_ui_leaves_nothing_and_goes_on_where_it_was(live: LiveUi) -> None
     found = live.instance.get_run_by_id(run.run_id)
     assert found is not None
     assert found.status == Status.FAILURE
-    assert all(live.materialized_at_s(name) > restarted_s for name in ("m0", "corpus_selection"))
+    assert live.materialized_at_s("m0") > restarted_s
+    # It may have been made before: then it is not made again.
+    assert live.materialized_at_s("corpus_selection") > began_s
     assert leftovers(live) == []
     assert claimed_slots(live) == []
 
