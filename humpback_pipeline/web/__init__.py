@@ -8,7 +8,8 @@ from humpback_pipeline.web.records import SEGMENT_SCHEMA, Document, Segment, seg
 from humpback_pipeline.web.screens import Screens, ScreenSettings
 from humpback_pipeline.web.segments import SegmentLimits, extract_segments
 from humpback_pipeline.web.selection import select_sample
-from humpback_pipeline.web.shard import DropSample, ShardReport, ShardSegments, segment_shard
+from humpback_pipeline.web.shard import ShardSegments, segment_shard
+from humpback_pipeline.web.shard_report import DropSample, ShardReport
 from humpback_pipeline.web.warc import (
     DocumentReader,
     DroppedRecord,

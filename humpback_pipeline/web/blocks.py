@@ -11,6 +11,7 @@ from humpback_pipeline.web.elements import (
     BLOCK_SET,
     BLOCK_TAGS,
     HEADING_TAGS,
+    PERMALINK,
     SKIPPED_TAGS,
     code_language,
     drop_title_ids,
@@ -139,9 +140,7 @@ class _Collector:
     ) -> None:
         run = InlineRun(marks=False)
         run.add_element(element)
-        text = re.sub(
-            r"\s*(?:[¶§🔗]|(?<!\b[A-Z])#)\s*$", "", run.markdown().replace("\n", " ")
-        ).strip()
+        text = PERMALINK.sub("", run.markdown().replace("\n", " ")).strip()
         drop_title_ids(element, text)
         if text and is_callout_label(element):
             self._add(element, 0, f"**{text}**", run, containers)

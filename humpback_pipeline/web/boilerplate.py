@@ -23,7 +23,8 @@ _BOILERPLATE_ROLES: Final = frozenset(
         "alertdialog",
     }
 )
-# What the parts of a class or id say, parted at hyphens, underscores and capitals.
+# What the parts of a class or id say, parted at hyphens, underscores and capitals; for names in
+# lower case, as matching in any case takes three times as long.
 _BOILERPLATE_NAMES: Final = re.compile(
     r"(?:^|[\s_-])(?:"
     # Menus, side columns and ways to other pages.
@@ -47,8 +48,7 @@ _BOILERPLATE_NAMES: Final = re.compile(
     r"reactions?-?(?:bar|summary)?|rating-?(?:block|text|multi|box)|"
     r"author-?(?:bio|box|info|desc(?:ription)?|details|card|profile)|about-?(?:the-?)?author|"
     r"sabox\w*|byline|(?:post|entry|article)-tags|tag-?(?:list|cloud|links)"
-    r")(?:[\s_-]|$)",
-    re.IGNORECASE,
+    r")(?:[\s_-]|$)"
 )
 # Names of bylines, dates and picture credits; on a longer element they say nothing.
 _SHORT_NAMES: Final = re.compile(
@@ -56,8 +56,7 @@ _SHORT_NAMES: Final = re.compile(
     r"contributors?|date-?line|date|datum|date-?time|date-?published|published|pub-?date|"
     r"posted-?on|time-?stamp|post-?(?:meta|date|data|info)|entry-?(?:meta|utility|date)|"
     r"(?:article|news|listing)-?(?:meta|date|info)|news-?article-?meta|meta-?info|metadata|meta|"
-    r"view-?count|counter|reading-?time|loader|loading|tags)(?:[\s_-]|$)",
-    re.IGNORECASE,
+    r"view-?count|counter|reading-?time|loader|loading|tags)(?:[\s_-]|$)"
 )
 _SHORT_ITEM_PROPERTIES: Final = frozenset({"author", "datePublished", "dateModified"})
 MAX_SCRAP_NAME_CHARS: Final = 250
@@ -71,9 +70,9 @@ _SITE_NAMES: Final = re.compile(
 _MAX_ID_WORDS: Final = 2
 _LONG_ID: Final = re.compile(
     r"^(?:cookie|gdpr|consent)-|-(?:cookie|consent|author-box|related-posts|newsletter)"
-    r"(?:-(?:bar|banner|notice|box|text|wrap))?$",
-    re.IGNORECASE,
+    r"(?:-(?:bar|banner|notice|box|text|wrap))?$"
 )
+_ID_BREAK: Final = re.compile(r"[\s_-]+")
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # An element with more than this share of the page's kept text holds the article, whatever its name.
 _MAX_BOILERPLATE_SHARE: Final = 0.45
@@ -144,39 +143,43 @@ def is_site_name(heading: Block) -> bool:
     """Tell whether a heading is the name of the site, as many have it on every page."""
     near = [heading.element, *heading.element.iterancestors()][:3]
     return any(
-        _SITE_NAMES.search(_CAMEL_CASE.sub("-", name))
+        _SITE_NAMES.search(_parted(name))
         for element in near
         for name in (*(element.get("class") or "").split(), *_short_id(element.get("id") or ""))
     )
 
 
-# Pages of one site share their classes: most are looked up, not matched again.
-@lru_cache(maxsize=16_384)
 def has_boilerplate_name(classes: str, identifier: str) -> bool:
     """Tell whether an element's class and id attributes name it navigation, sharing and so on."""
     return _classes_name_boilerplate(classes) or _id_names_boilerplate(identifier)
 
 
+# Pages of one site share their classes: most are looked up, not matched again.
 @lru_cache(maxsize=16_384)
 def has_scrap_name(classes: str) -> bool:
     """Tell whether classes name a byline, date or credit, if there is little text in it."""
-    return bool(_SHORT_NAMES.search(_CAMEL_CASE.sub("-", classes)))
+    return bool(_SHORT_NAMES.search(_parted(classes)))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _classes_name_boilerplate(classes: str) -> bool:
     # White space parts names as hyphens do, so that all classes are searched at once.
-    return bool(_WIDGET.search(classes) or _BOILERPLATE_NAMES.search(_CAMEL_CASE.sub("-", classes)))
+    return bool(_BOILERPLATE_NAMES.search(_parted(classes)) or _WIDGET.search(classes))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _id_names_boilerplate(anchor: str) -> bool:
-    name = _CAMEL_CASE.sub("-", anchor)
-    return bool(_LONG_ID.search(name)) or any(
-        _BOILERPLATE_NAMES.search(n) for n in _short_id(anchor)
-    )
+    name = _parted(anchor)
+    if len(_ID_BREAK.split(name, _MAX_ID_WORDS)) <= _MAX_ID_WORDS:
+        return bool(_BOILERPLATE_NAMES.search(name) or _LONG_ID.search(name))
+    return bool(_LONG_ID.search(name))
+
+
+def _parted(name: str) -> str:
+    """A name with a hyphen before its inner capitals, in lower case."""
+    return _CAMEL_CASE.sub("-", name).lower()
 
 
 def _short_id(anchor: str) -> list[str]:
-    name = _CAMEL_CASE.sub("-", anchor)
-    return [name] if name and len(re.split(r"[\s_-]+", name)) <= _MAX_ID_WORDS else []
+    name = _parted(anchor)
+    return [name] if name and len(_ID_BREAK.split(name)) <= _MAX_ID_WORDS else []

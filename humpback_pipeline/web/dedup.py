@@ -9,13 +9,13 @@ from typing import Final, Protocol, overload
 
 import polars as pl
 
+from humpback_pipeline.text.words import WordBatch
 from humpback_pipeline.web.duplicate_finder import (
     DUPLICATE_REASONS,
     KEPT,
     DuplicateFinder,
     Duplicates,
 )
-from humpback_pipeline.web.words import WordBatch
 
 _BATCH: Final = 500
 

@@ -15,11 +15,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from humpback_pipeline.storage.atomic import TEMPORARY_PREFIX
+from humpback_pipeline.text.stable_hash import Hashes, Indices
+from humpback_pipeline.text.words import WordBatch
 from humpback_pipeline.web.duplicate_pages import PageTable
 from humpback_pipeline.web.minhash import SignatureFile, signatures_of
 from humpback_pipeline.web.near_duplicates import cluster_roots
-from humpback_pipeline.web.stable_hash import Hashes, Indices
-from humpback_pipeline.web.words import WordBatch
 
 KEPT: Final = ""
 DUPLICATE_PAGE: Final = "duplicate_page"

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from humpback_pipeline.web.stable_hash import Hashes, Indices
+from humpback_pipeline.text.stable_hash import Hashes, Indices
 
 _TEXT = ("document_hash", "key_1", "key_2")
 

@@ -72,8 +72,11 @@ BLOCK_TAGS: Final = (
     "ul",
 )
 BLOCK_SET: Final = frozenset(BLOCK_TAGS)
-_TABLE_BREAKERS: Final = (*HEADING_TAGS, "table", "pre", "ul", "ol", "dl", "blockquote", "form")
-_CALLOUTS: Final = frozenset(
+CODE_TAGS: Final = frozenset({"code", "tt", "kbd", "samp"})
+# A table with one of these lays the page out.
+TABLE_BREAKERS: Final = (*HEADING_TAGS, "table", "pre", "ul", "ol", "dl", "blockquote", "form")
+# Class names of boxes in a section whose headings only name them ("Note").
+CALLOUTS: Final = frozenset(
     {
         "note",
         "tip",
@@ -90,6 +93,8 @@ _CALLOUTS: Final = frozenset(
 _CODE_LANGUAGE: Final = re.compile(
     r"(?:^|\s)(?:language|lang|highlight|brush:)-?\s?([a-z+#]{1,12})"
 )
+# A heading's link to itself at its end; "C#" is the name of a language.
+PERMALINK: Final = re.compile(r"\s*(?:[¶§🔗]|(?<!\b[A-Z])#)\s*$")
 _NOT_A_LANGUAGE: Final = frozenset({"default", "none", "text", "source", "notranslate", "plain"})
 
 
@@ -113,12 +118,17 @@ def is_title_id(identifier: str, title: str) -> bool:
 def is_callout_label(heading: lxml.html.HtmlElement) -> bool:
     """Tell whether a heading only names a box ("Note") in its section, and begins none itself."""
     box = heading.getparent()
-    return box is not None and not _CALLOUTS.isdisjoint((box.get("class") or "").lower().split())
+    return box is not None and is_callout(box.get("class") or "")
+
+
+def is_callout(classes: str) -> bool:
+    """Tell whether an element's class attribute names such a box."""
+    return not CALLOUTS.isdisjoint(classes.lower().split())
 
 
 def is_data_table(table: lxml.html.HtmlElement) -> bool:
     """Tell whether a table is one of plain cells, two by two or more; others lay the page out."""
-    if next(table.iterdescendants(*_TABLE_BREAKERS), None) is not None:
+    if next(table.iterdescendants(*TABLE_BREAKERS), None) is not None:
         return False
     widths = [len(row) for row in table.iter("tr")]
     return len(widths) >= 2 and sum(width >= 2 for width in widths) >= 2

@@ -7,6 +7,7 @@ capitals, header in capitals, navigation headers; and the language.
 from __future__ import annotations
 
 import math
+import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from humpback_pipeline.web.prose import prose_lines, sentences, words
 from humpback_pipeline.web.records import Segment
 
 NGram = tuple[str, ...]
+_ASCII: Final = bytes(range(128))
+_ASCII_CAPITALS: Final = string.ascii_uppercase.encode()
+_ASCII_SMALL: Final = string.ascii_lowercase.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,13 @@ def drop_reason(segment: Segment, thresholds: FilterThresholds) -> str | None:
 
 def capital_share(text: str) -> float:
     """Share of capitals among the letters that have case; 0.0 where none has (Chinese, Arabic)."""
-    n_capitals = sum(map(str.isupper, text))
-    n_cased = n_capitals + sum(map(str.islower, text))
+    # ASCII's letters, nearly all of most texts, are counted without a look at each one.
+    data = text.encode("utf-8", "ignore")
+    others = data.translate(None, _ASCII).decode()
+    n_capitals = len(data) - len(data.translate(None, _ASCII_CAPITALS))
+    n_capitals += sum(map(str.isupper, others))
+    n_cased = n_capitals + len(data) - len(data.translate(None, _ASCII_SMALL))
+    n_cased += sum(map(str.islower, others))
     return n_capitals / n_cased if n_cased else 0.0
 
 
@@ -142,6 +151,8 @@ def count_repeats(sets: Sequence[frozenset[NGram]], similarity: float) -> int:
     """
     if similarity <= 0.0:
         return max(len(sets) - 1, 0)
+    if not _may_repeat(sets, similarity):
+        return 0
     holders: dict[NGram, list[int]] = {}
     distinct: set[frozenset[NGram]] = set()
     n_repeats = 0
@@ -161,6 +172,19 @@ def count_repeats(sets: Sequence[frozenset[NGram]], similarity: float) -> int:
         for gram in grams:
             holders.setdefault(gram, []).append(index)
     return n_repeats
+
+
+def _may_repeat(sets: Sequence[frozenset[NGram]], similarity: float) -> bool:
+    """Whether any set has as many n-grams in common with all before it as one of them needs to.
+
+    Few texts have such a set, and this takes a fifth of the time of finding which.
+    """
+    seen: set[NGram] = set()
+    for grams in sets:
+        if seen and len(grams & seen) >= math.floor(similarity * len(grams)):
+            return True
+        seen |= grams
+    return False
 
 
 def _ngrams(found: list[str], n: int) -> frozenset[NGram]:

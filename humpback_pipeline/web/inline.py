@@ -8,7 +8,8 @@ from typing import Final
 
 import lxml.html
 
-_CODE_TAGS: Final = frozenset({"code", "tt", "kbd", "samp"})
+from humpback_pipeline.web.elements import CODE_TAGS
+
 _EMPHASIS: Final = {"strong": "**", "b": "**", "em": "*", "i": "*"}
 # Controls and pictures; their text (labels, options) is no part of the prose.
 _SKIPPED_TAGS: Final = frozenset(
@@ -88,7 +89,7 @@ class InlineRun:
         if tag == "br":
             self._pieces.append(_BREAK)
             return
-        mark = "`" if tag in _CODE_TAGS else _EMPHASIS.get(tag, "")
+        mark = "`" if tag in CODE_TAGS else _EMPHASIS.get(tag, "")
         start, outer = len(self._pieces), self._marks
         self._marks = outer and mark != "`"  # inside code, asterisks are code
         self._add_content(element, in_link or tag == "a")

@@ -9,11 +9,14 @@ import re
 from pathlib import Path
 from typing import Final
 
+from humpback_pipeline.web.line_gate import LineExpressions
+
 _FILE: Final = Path(__file__).with_name("line_patterns.txt")
 _REFERENCE: Final = re.compile(r"<(\w+)>")
 
 
-def _read() -> dict[str, re.Pattern[str]]:
+def _read() -> dict[str, list[str]]:
+    """Expressions by kind, references to words resolved."""
     words: dict[str, str] = {}
     kinds: dict[str, list[str]] = {}
     kind = ""
@@ -32,20 +35,23 @@ def _read() -> dict[str, re.Pattern[str]]:
                 kinds.setdefault(kind, []).append(
                     _REFERENCE.sub(lambda match: words[match[1]], line)
                 )
-                re.compile(kinds[kind][-1])
+                re.compile(kinds[kind][-1], re.IGNORECASE)
         except (KeyError, re.error) as error:
             raise ValueError(f"{_FILE.name}, line {number}: {error}") from error
         if kind == "lead":
             words["lead"] = f"(?:{'|'.join(kinds['lead'])})"
-    return {
-        kind: re.compile("|".join(f"(?:{line})" for line in lines), re.IGNORECASE)
-        for kind, lines in kinds.items()
-    }
+    return kinds
 
 
-_PATTERNS: Final = _read()
-BOILERPLATE_LINE: Final = _PATTERNS["line"]
-PROMOTION_LINE: Final = _PATTERNS["promotion"]
+_EXPRESSIONS: Final = _read()
+_PATTERNS: Final = {
+    kind: re.compile("|".join(f"(?:{line})" for line in lines), re.IGNORECASE)
+    for kind, lines in _EXPRESSIONS.items()
+    if kind not in ("line", "promotion")
+}
+# Promotions among them.
+BOILERPLATE_LINE: Final = LineExpressions(_EXPRESSIONS["line"] + _EXPRESSIONS["promotion"])
+PROMOTION_LINE: Final = LineExpressions(_EXPRESSIONS["promotion"])
 CONSENT_LINE: Final = _PATTERNS["consent"]
 DATE_LINE: Final = _PATTERNS["date"]
 BYLINE: Final = _PATTERNS["byline"]
@@ -63,21 +69,3 @@ CONSENT_WORDS: Final = re.compile(
     r"datenschutz|akceptuj|zgod|acept|navegando|poursuivant|nutzung unserer)",
     re.IGNORECASE,
 )
-# One of these is in every line that PROMOTION_LINE can match, as in the lines of the next.
-PROMOTION_WORDS: Final = (
-    "subscri", "sign up", "newsletter", "inbox", "letterbox", "follow", "like us", "join us",
-    "miss", "stay up", "keep up", "be sure to", "enjoyed", "folg", "abonniere", "guenos",
-    "siga-nos", "suivez-nous", "um regelm", "listen to", "the latest", "download our", "next:",
-    "previous:",
-)  # fmt: skip
-# One of these is in every long line that a pattern can match; looking for them is far quicker.
-LONG_LINE_WORDS: Final = (
-    "cookie", "comment", "kommentar", "coment", "©", "copyright", "rights reserved",
-    "newsletter", "inbox", "subscribe", "affiliate", "commission", "publish", "appear", "adapted",
-    "syndicated", "reprinted", "responsible for", "expressed", "of this site", "of this website",
-    "sofern nicht", "block", "twitter", "facebook", "instagram", "youtube", "telegram",
-    "whatsapp", "podcast", "rss", "for the latest", "behält sich", "link=", "posted", "wurde",
-    "abgelegt", "eingeordnet", "tag", "categor", "kategorie", "topics", "themen", "schlagw",
-    "hier", "here", "letterbox", "rechte vorbehalten", "verantwortlich", "(c)", "dowiedz",
-    "etiquetas", "mots-clés",
-)  # fmt: skip

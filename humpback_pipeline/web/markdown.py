@@ -18,6 +18,14 @@ def render_markdown(blocks: Sequence[Block]) -> str:
     left: set[int] = set()
     previous: tuple[Container, ...] = ()
     for block in blocks:
+        if not block.containers:  # most stand at the margin
+            text = f"{'#' * block.level} {block.text}" if block.level else block.text
+            if "\n" in text:
+                first, *others = text.split("\n")
+                text = "\n".join([first, *(line.rstrip() for line in others)])
+            parts += ["\n\n", text] if parts else [text]
+            previous = ()
+            continue
         if block.level:
             left.update(c.key for c in block.containers)
         containers = tuple(c for c in block.containers if c.key not in left)

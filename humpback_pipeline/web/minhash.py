@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from humpback_pipeline.web.stable_hash import Bytes, Hashes, Indices
-from humpback_pipeline.web.words import WordBatch
+from humpback_pipeline.text.stable_hash import Bytes, Hashes, Indices
+from humpback_pipeline.text.words import WordBatch
 
 SIGNATURE_BYTES: Final = 128
 _SEED: Final = 42

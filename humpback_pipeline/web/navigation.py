@@ -11,9 +11,6 @@ from humpback_pipeline.web.line_patterns import (
     BOILERPLATE_LINE,
     CONSENT_LINE,
     CONSENT_WORDS,
-    LONG_LINE_WORDS,
-    PROMOTION_LINE,
-    PROMOTION_WORDS,
 )
 
 NAVIGATION_HEADERS_FILE: Final = Path(__file__).with_name("navigation_headers.txt")
@@ -21,7 +18,6 @@ NAVIGATION_HEADERS_FILE: Final = Path(__file__).with_name("navigation_headers.tx
 _NOT_WORDS: Final = re.compile(r"[\W_]+")
 _MAX_LINE_CHARS: Final = 60
 _MAX_NOTE_CHARS: Final = 700
-_MAX_QUICK_CHARS: Final = 160
 # A header with more words beside a navigation phrase speaks of it: "Fit it to the advertisement".
 _MAX_OTHER_WORDS: Final = 3
 # "3 comments" and "2 thoughts on “Queues”", not "3 responses to stress".
@@ -89,14 +85,11 @@ def is_boilerplate_wording(line: str, phrases: tuple[str, ...]) -> bool:
 
 def matches_boilerplate(line: str) -> bool:
     """Tell whether a line without Markdown marks is one that no article needs."""
-    lower = line.lower()
-    if len(line) > _MAX_QUICK_CHARS and not any(map(lower.__contains__, LONG_LINE_WORDS)):
-        return False
-    if BOILERPLATE_LINE.fullmatch(line):
+    if BOILERPLATE_LINE.matches(line):
         return True
-    if any(map(lower.__contains__, PROMOTION_WORDS)) and PROMOTION_LINE.fullmatch(line):
-        return True
-    return "cookie" in lower and bool(CONSENT_LINE.fullmatch(line) and CONSENT_WORDS.search(line))
+    return "cookie" in line.lower() and bool(
+        CONSENT_LINE.fullmatch(line) and CONSENT_WORDS.search(line)
+    )
 
 
 def plain_line(text: str) -> str:

@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from humpback_pipeline.text.stable_hash import Hashes, Indices
 from humpback_pipeline.web.minhash import SIGNATURE_BYTES, SignatureFile, slots_needed
-from humpback_pipeline.web.stable_hash import Hashes, Indices
 from humpback_pipeline.web.union_find import DisjointSets
 
 _WINDOW: Final = 16

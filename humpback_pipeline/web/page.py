@@ -11,9 +11,9 @@ from typing import Final
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
+from humpback_pipeline.text.language import detect_language, language_code
+from humpback_pipeline.web.charset import decode_html
 from humpback_pipeline.web.complexity import too_complex
-from humpback_pipeline.web.html import decode_html
-from humpback_pipeline.web.language import detect_language, language_code
 from humpback_pipeline.web.page_text import paragraph_text, stated_language
 from humpback_pipeline.web.records import Document
 

@@ -8,7 +8,7 @@ from html import unescape
 from typing import Final
 
 from humpback_pipeline.web.blocks import Block, Container
-from humpback_pipeline.web.elements import table_markdown
+from humpback_pipeline.web.elements import PERMALINK, table_markdown
 from humpback_pipeline.web.markers import SIGNS
 
 # What stands in the text of a page for what reduced HTML has no tag for.
@@ -22,8 +22,7 @@ _REFUSED: Final = re.compile(
 _TAG: Final = re.compile(r"<(/?)(h[1-6]|pre|p|ul|ol|li|br|a)(\s[^>]*)?>")
 _TO_OTHER_PAGE: Final = re.compile(r"""\shref=["']?[^"'#]""")
 _STRUCTURE: Final = re.compile(f"([{QUOTE}{UNQUOTE}{TABLE}{UNTABLE}{ROW}{CELL}])")
-# "C#" is the name of a language.
-_PERMALINK: Final = re.compile(r"\s*(?:[¶§🔗]|(?<!\b[A-Z])#)\s*$")
+_STRUCTURE_SIGNS: Final = (QUOTE, UNQUOTE, TABLE, UNTABLE, ROW, CELL)
 _TICKS: Final = re.compile("`{3,}")
 
 
@@ -127,6 +126,15 @@ class _Reader:
         if self._in_pre:
             self._pieces.append(text)
             return
+        # Most text is one piece of one block. A sign is not even looked for where the letters of
+        # the whole text are of smaller code points.
+        if (self._in_paragraph or "\n" not in text) and not any(
+            map(text.__contains__, _STRUCTURE_SIGNS)
+        ):
+            self._pieces.append(text)
+            if self._in_link:
+                self._link_chars += len(text.strip())
+            return
         # Outside a paragraph, each line is a block of its own.
         lines = [text] if self._in_paragraph else text.split("\n")
         for number, line in enumerate(lines):
@@ -201,7 +209,7 @@ class _Reader:
         text, linked = self._take(), self._link_chars
         self._link_chars = 0
         if self._level:
-            text = _PERMALINK.sub("", text.replace("\n", " ").replace("`", "")).strip()
+            text = PERMALINK.sub("", text.replace("\n", " ").replace("`", "")).strip()
         if text and is_label:
             self._add(0, f"**{text}**", len(text), linked)
         elif text:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from humpback_pipeline.text.language import detect_language
 from humpback_pipeline.web.blocks import Block
 from humpback_pipeline.web.extractors import check_extractor, main_content
-from humpback_pipeline.web.language import detect_language
 from humpback_pipeline.web.markdown import render_markdown
 from humpback_pipeline.web.navigation import (
     is_navigation_header,
@@ -147,7 +147,10 @@ def _sections(content: list[Block], navigation: tuple[str, ...]) -> list[_Sectio
 
 
 def _with_text(sections: list[_Section]) -> list[_Section]:
-    """Leave out headers that head nothing, such as one over comments that were left out."""
+    """Leave out headers that head nothing but a navigation header's tree, which stands apart.
+
+    Those that head nothing at all are gone by now (teaser_sections.without_empty_sections).
+    """
     for section in sections:
         section.children = _with_text(section.children)
     return [section for section in sections if section.blocks or section.children]

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from humpback_pipeline.web.stable_hash import Hashes, Indices, mix, string_hashes
+from humpback_pipeline.text.stable_hash import Hashes, Indices, mix, string_hashes
 
 HOST_CAP: Final = "host_cap"
 NOT_SAMPLED: Final = "not_sampled"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -17,65 +17,14 @@ from humpback_pipeline.web.page import PageDropError, open_page
 from humpback_pipeline.web.page_places import BETWEEN_PAGES, PagePlaces, describe_place
 from humpback_pipeline.web.records import Document, Segment
 from humpback_pipeline.web.segments import Candidate, SegmentLimits, extract_candidates
+from humpback_pipeline.web.shard_report import DropSample, ShardReport
 from humpback_pipeline.web.time_limit import PageTimeoutError, cpu_time_limit
 from humpback_pipeline.web.warc import DEFAULT_MAX_HTML_BYTES, DocumentReader, read_documents
 
 if TYPE_CHECKING:
     from humpback_pipeline.web.screens import Screens
 
-_SAMPLES_PER_REASON: Final = 5
-_N_TOP_HOSTS: Final = 20
 _PROGRESS_EVERY_S: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class DropSample:
-    """A dropped page or segment, kept for inspection; `header` and `text` are empty for a page."""
-
-    reason: str
-    document_id: str
-    url: str
-    header: str = ""
-    text: str = ""
-
-
-@dataclass(slots=True)
-class ShardReport:
-    """The funnel of one shard; complete once its segments are all read.
-
-    n_records: WARC records; n_documents: HTML pages among them; document_drops: reason → records
-    and pages that gave nothing; n_candidates: header subtrees considered; segment_drops: reason →
-    subtrees dropped; n_segments: subtrees kept; languages: language → pages; partial: what was lost
-    of a damaged file; masked: kind of personal data → places masked; bytes_read: offset of the last
-    page begun; elapsed_s: seconds of wall time; last_header: of the last segment kept.
-    """
-
-    warc_file: str
-    extractor: str
-    n_records: int = 0
-    n_documents: int = 0
-    document_drops: Counter[str] = field(default_factory=Counter)
-    n_candidates: int = 0
-    segment_drops: Counter[str] = field(default_factory=Counter)
-    n_segments: int = 0
-    drop_samples: dict[str, list[DropSample]] = field(default_factory=dict)
-    partial: str | None = None
-    languages: Counter[str] = field(default_factory=Counter)
-    hosts: Counter[str] = field(default_factory=Counter)
-    masked: Counter[str] = field(default_factory=Counter)
-    bytes_read: int = 0
-    elapsed_s: float = 0.0
-    last_header: str = ""
-
-    @property
-    def top_hosts(self) -> dict[str, int]:
-        """Hosts with the most segments, most first."""
-        return dict(self.hosts.most_common(_N_TOP_HOSTS))
-
-    def _sample(self, sample: DropSample) -> None:
-        samples = self.drop_samples.setdefault(sample.reason, [])
-        if len(samples) < _SAMPLES_PER_REASON:
-            samples.append(sample)
 
 
 class ShardSegments(Iterator[Segment]):
@@ -153,7 +102,6 @@ class _Work:
         with self.reader:
             for document in self.reader:
                 self.report.n_documents += 1
-                self.report.bytes_read = document.record_offset
                 place = places.next(document.record_offset)
                 try:
                     self._admit(document, place, seen)
@@ -162,7 +110,7 @@ class _Work:
                     candidates = self._candidates(document)
                 except PageDropError as drop:
                     page_drops[drop.reason] += 1
-                    self.report._sample(
+                    self.report.sample(
                         DropSample(
                             drop.reason, document.document_id, document.url, text=drop.detail
                         )
@@ -180,9 +128,7 @@ class _Work:
         for records in self.reader.drop_samples.values():
             for record in records:
                 where = f"record at offset {record.offset}"
-                self.report._sample(
-                    DropSample(record.reason, where, record.url, text=record.detail)
-                )
+                self.report.sample(DropSample(record.reason, where, record.url, text=record.detail))
         if self.on_progress:
             self.on_progress(self.report)
 
@@ -238,7 +184,7 @@ class _Work:
                 yield segment
                 continue
             self.report.segment_drops[reason] += 1
-            self.report._sample(
+            self.report.sample(
                 DropSample(
                     reason, segment.document_id, segment.url, segment.header, segment.text[:3_000]
                 )

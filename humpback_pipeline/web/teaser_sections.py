@@ -146,5 +146,7 @@ def is_mostly_boilerplate(text: str) -> bool:
     if n_open >= 3 and n_open >= 0.4 * len(lines):
         return True
     n_labels = sum(is_title(line, _MAX_LABEL_CHARS) for line in lines)
+    if n_labels < max(6, 0.6 * len(lines)):
+        return False
     n_marked = sum(bool(_MARKER.search(line)) for line in lines)
-    return n_labels >= max(6, 0.6 * len(lines)) and n_marked >= max(3, 0.2 * len(lines))
+    return n_marked >= max(3, 0.2 * len(lines))

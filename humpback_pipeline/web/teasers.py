@@ -66,7 +66,7 @@ def drop_teasers(blocks: Sequence[Block], phrases: tuple[str, ...]) -> list[Bloc
         if block.level:
             after_lead = False
             teases = is_linked(block) and TEASER_LINE.fullmatch(block.text)
-            if not (teases or PROMOTION_LINE.fullmatch(block.text)):
+            if not (teases or PROMOTION_LINE.matches(block.text)):
                 kept.append(_without_byline(block))
         elif block.text.startswith(FENCE):
             after_lead = False

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from humpback_pipeline.web.stable_hash import Indices
+from humpback_pipeline.text.stable_hash import Indices
 
 
 class DisjointSets:

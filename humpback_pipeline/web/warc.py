@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from humpback_pipeline.text.language import language_code
 from humpback_pipeline.web.http_payload import PayloadError, html_payload, is_http_message
-from humpback_pipeline.web.language import language_code
 from humpback_pipeline.web.records import Document
 from humpback_pipeline.web.shards import file_name
 from humpback_pipeline.web.warc_framing import (

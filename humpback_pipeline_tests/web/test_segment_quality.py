@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from segment_judging.sections import reference_sections
+from segment_judging.suspect_lines import boilerplate_lines, suspects
+from segment_quality import page_recall
+
 from humpback_pipeline.web import Document
 
-_SCRIPT = Path(__file__).parents[2] / "benchmarks" / "segment_quality.py"
 SENTENCE = "A queue gives back what was put in first and waits while there is nothing in it. "
-
-
-@pytest.fixture(scope="module")
-def quality() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("segment_quality", _SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["segment_quality"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def page(container: str) -> bytes:
@@ -36,23 +27,21 @@ def page(container: str) -> bytes:
 
 
 @pytest.mark.parametrize("container", ["main", "div class='body' role='main'", "article", "div"])
-def test_reference_sections_of_each_kind_of_container(quality, container) -> None:
-    sections = quality.reference_sections(page(container))
+def test_reference_sections_of_each_kind_of_container(container) -> None:
+    sections = reference_sections(page(container))
     assert [(s.header, s.level) for s in sections] == [("Queues", 1), ("Use", 2)]
     assert "Menu" not in sections[0].text
     assert "Short" in sections[0].text
 
 
-def test_page_recall_counts_what_a_segment_holds(quality) -> None:
-    recall = quality.page_recall(
-        Document("d", "http://a.example/", "en", page("main")), "trafilatura"
-    )
+def test_page_recall_counts_what_a_segment_holds() -> None:
+    recall = page_recall(Document("d", "http://a.example/", "en", page("main")), "trafilatura")
     assert (recall.n, recall.n_found, recall.n_covered) == (2, 2, 2)
     assert recall.found == 1.0
 
 
-def test_boilerplate_lines_names_the_suspect_ones(quality) -> None:
+def test_boilerplate_lines_names_the_suspect_ones() -> None:
     text = f"# Share this\n\n{SENTENCE}\n\nShare this\n\nWe use cookies.\n\n```\nShare\n```\n"
-    assert quality.boilerplate_lines(text) == ["Share this", "We use cookies."]
-    found = quality.suspects([text, f"# Queues\n\n{SENTENCE}"])
+    assert boilerplate_lines(text) == ["Share this", "We use cookies."]
+    found = suspects([text, f"# Queues\n\n{SENTENCE}"])
     assert (found.n, found.n_suspect, found.share) == (2, 1, 0.5)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humpback_pipeline.web.html import decode_html
+from humpback_pipeline.web.charset import decode_html
 
 TEXTS = {
     "ru": "Приливы и отливы сменяют друг друга дважды в сутки, и опытный капитан проверяет "

@@ -8,7 +8,8 @@ import random
 import time
 
 import pytest
-from web_builders import page, prose
+from made_up_text import prose
+from web_builders import page
 
 from humpback_pipeline.web.complexity import (
     MAX_ATTRIBUTES,

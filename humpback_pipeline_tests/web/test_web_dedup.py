@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web_builders import prose
+from made_up_text import prose
 
+from humpback_pipeline.text.words import WordBatch
 from humpback_pipeline.web import deduplicate
 from humpback_pipeline.web.minhash import signatures_of, slots_needed
-from humpback_pipeline.web.words import WordBatch
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from web_builders import common_crawl, document, gzip_members, page, prose
+from made_up_text import prose
+from web_builders import common_crawl, document, gzip_members, page
 
 from humpback_pipeline.web import (
     FilterThresholds,

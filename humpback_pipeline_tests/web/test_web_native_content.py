@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from web_builders import prose
+from made_up_text import prose
 
 from humpback_pipeline.web import Document
 from humpback_pipeline.web.markdown import render_markdown

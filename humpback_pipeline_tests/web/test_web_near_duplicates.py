@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from humpback_pipeline.text.words import WordBatch
 from humpback_pipeline.web import near_duplicates
 from humpback_pipeline.web.duplicate_finder import DUPLICATE_REASONS, DuplicateFinder
 from humpback_pipeline.web.minhash import (
@@ -22,7 +23,6 @@ from humpback_pipeline.web.minhash import (
 )
 from humpback_pipeline.web.near_duplicates import cluster_roots
 from humpback_pipeline.web.union_find import DisjointSets
-from humpback_pipeline.web.words import WordBatch
 
 
 def words(start: int, count: int = 400) -> str:
@@ -224,7 +224,7 @@ MEMORY_PROGRAM = """
 from pathlib import Path
 import numpy as np, polars as pl
 from humpback_pipeline.web.duplicate_finder import DuplicateFinder
-from humpback_pipeline.web.words import WordBatch
+from humpback_pipeline.text.words import WordBatch
 
 def run(n):
     with DuplicateFinder(0.8) as finder:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from web_builders import page, prose
+from made_up_text import prose
+from web_builders import page
 
 from humpback_pipeline.web import Document
 from humpback_pipeline.web.page import Page, PageDropError, open_page

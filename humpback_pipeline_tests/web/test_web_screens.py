@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web_builders import prose
+from made_up_text import prose
 
 from humpback_pipeline.web.screens import Screens, ScreenSettings
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web_builders import prose
+from made_up_text import prose
 
 from humpback_pipeline.web.prose import prose_lines
 from humpback_pipeline.web.screens import (

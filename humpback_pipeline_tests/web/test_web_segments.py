@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web_builders import document, prose
+from made_up_text import prose
+from web_builders import document
 
 from humpback_pipeline.web import (
     SEGMENT_SCHEMA,

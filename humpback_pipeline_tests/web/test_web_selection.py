@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from humpback_pipeline.text.stable_hash import string_hashes
 from humpback_pipeline.web import select_sample
 from humpback_pipeline.web.selection import SAMPLE_REASONS, draws_of, hosts_of, sample_rows
-from humpback_pipeline.web.stable_hash import string_hashes
 
 FIRST_DRAWS = [15307250052062052958, 10130523249852581303]
 ROWS = [(f"s{n:03d}", f"https://host{n % 3}.example.com/{n}") for n in range(90)]

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from web_builders import clueweb22, common_crawl, gzip_members, page, prose, warcinfo
+from made_up_text import prose
+from web_builders import clueweb22, common_crawl, gzip_members, page, warcinfo
 
 from humpback_pipeline.web import NotAWarcError, extractors, segment_shard
 from humpback_pipeline.web.page_places import BETWEEN_PAGES

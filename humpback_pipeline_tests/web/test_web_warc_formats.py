@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from made_up_text import prose
 from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -22,7 +23,6 @@ from web_builders import (
     common_crawl,
     gzip_members,
     page,
-    prose,
     record,
     warcinfo,
     zstd_frames,
