@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
+# Those that take minutes; the one that runs the whole demo twice has a target of its own.
+BENCH ?= $(filter-out orchestration,$(basename $(notdir $(wildcard benchmarks/*.py))))
 # Files of tests at once. Much of the live tests is waiting; a worker with a real model needs 4 GB.
 TEST_WORKERS ?= 2
 RECIPE := $(or $(RECIPE),$(HUMPBACK_RECIPE),demo)
@@ -13,10 +15,10 @@ export PYTHONUNBUFFERED = 1
 # OpenMP's threads wait by spinning; beside any other busy process that slows CPU work tenfold.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo run ui screenshots test test-quick lint format bench preflight clean
+.PHONY: help setup demo run ui screenshots test test-quick lint format bench bench-orchestration preflight clean
 
 help:  ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
 
 setup: $(VENV)/.installed  ## Create .venv and install the pinned versions (CPU)
 
@@ -51,8 +53,13 @@ lint: setup  ## Ruff, formatting and types
 format: setup  ## Let ruff mend and format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: setup  ## Benchmarks, each side by side with a peer
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: setup  ## Benchmarks, each side by side with a peer; BENCH="corpus training" for some
+	@for name in $(BENCH); do \
+		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
+
+bench-orchestration:  ## What Dagster costs: the whole demo twice, about twenty minutes
+	@$(MAKE) --no-print-directory bench BENCH=orchestration
 
 clean:  ## Remove the run data here and Dagster's instance folders; keep .venv
 	rm -rf .humpback history schedules storage logs .logs_queue .nux .telemetry

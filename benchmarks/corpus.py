@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import median
 
 import segment_quality
+from segment_judging.suspect_lines import suspects
 
 from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.web import EXTRACTORS, segment_shard
@@ -67,11 +68,11 @@ def compare(shard: Path, peer: Path, rounds: int, recall_step: int) -> None:
         ratios = [a / b for a, b in zip(rates[extractor], rates["datatrove"], strict=True)]
         texts = [segment.text for segment in segment_shard(shard, extractor=extractor)]
         recall = segment_quality.shard_recall(shard, extractor, recall_step)
-        suspects = segment_quality.suspects(texts)
+        found = suspects(texts)
         print(
             f"  {extractor:>12}: {median(rates[extractor]):7.1f} pages/s, "
             f"{median(ratios):5.2f} x datatrove ({min(ratios):.2f}-{max(ratios):.2f}); "
-            f"{len(texts)} segments, {suspects.n_suspect / max(1, suspects.n):.1%} with a suspect "
+            f"{len(texts)} segments, {found.n_suspect / max(1, found.n):.1%} with a suspect "
             f"line; {recall.n_found / max(1, recall.n):.1%} of {recall.n} sections found",
             flush=True,
         )

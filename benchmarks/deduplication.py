@@ -16,74 +16,26 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 import polars as pl
+from near_duplicates.made_up_segments import BATCH, Batch, generate
+from near_duplicates.memory import AnonymousPeak, memory_kb
+from near_duplicates.peer_loops import n_clusters
 
-from humpback_pipeline.web.contamination import ContaminationIndex
+from humpback_pipeline.text.contamination import ContaminationIndex
+from humpback_pipeline.text.stable_hash import string_hashes
+from humpback_pipeline.text.words import WordBatch
 from humpback_pipeline.web.duplicate_finder import DuplicateFinder
 from humpback_pipeline.web.selection import draws_of, hosts_of, sample_rows
-from humpback_pipeline.web.stable_hash import string_hashes
-from humpback_pipeline.web.words import WordBatch
 
 THRESHOLD, N_SLOTS, N_BANDS, NGRAM = 0.8, 128, 16, 5
-BATCH = 500
-WORD = re.compile(r"\w+")
 EVALUATION_TEXTS = 805
-
-
-@dataclass
-class Batch:
-    """Segments: identifiers, texts, and the true cluster of each."""
-
-    ids: list[str]
-    texts: list[str]
-    clusters: list[int]
-
-
-def generate(n: int, seed: int = 0) -> Iterator[Batch]:
-    """`n` segments; clusters of two to six, which make up a quarter and lose all but one each."""
-    random = np.random.default_rng(seed)
-    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    vocabulary = ["".join(random.choice(letters, random.integers(2, 11))) for _ in range(20_000)]
-    n_made = cluster = 0
-    while n_made < n:
-        batch = Batch([], [], [])
-        while len(batch.ids) < min(BATCH, n - n_made):
-            # 1 in 15 texts has four copies on average: a fifth of all.
-            copies = int(random.integers(2, 6)) if random.random() < 1 / 14 else 0
-            is_chain = bool(random.integers(2))
-            first = words = random.integers(0, len(vocabulary), random.integers(100, 360))
-            for copy in range(copies + 1):
-                if copy:
-                    words = edited(words if is_chain else first, len(vocabulary), random)
-                # A multiplier spreads the ids, so that a cluster's lie far apart.
-                number = (n_made + len(batch.ids)) * 0x9E3779B97F4A7C15 % 2**64
-                batch.ids.append(f"{number:016x}")
-                batch.texts.append(" ".join([vocabulary[i] for i in words]))
-                batch.clusters.append(cluster)
-            cluster += 1
-        keep = min(BATCH, n - n_made)
-        yield Batch(batch.ids[:keep], batch.texts[:keep], batch.clusters[:keep])
-        n_made += keep
-
-
-def edited(words: np.ndarray, n_vocabulary: int, random: np.random.Generator) -> np.ndarray:
-    """A copy with two per cent of its words, side by side, replaced: similarity about 0.92."""
-    copy = words.copy()
-    n = max(1, len(words) // 50)
-    start = random.integers(0, len(words) - n)
-    copy[start : start + n] = random.integers(0, n_vocabulary, n)
-    return copy
 
 
 def ours(batches: Iterator[Batch]) -> int:
@@ -95,59 +47,29 @@ def ours(batches: Iterator[Batch]) -> int:
 
 
 def rensa_loop(batches: Iterator[Batch]) -> int:
-    """rensa as its manual shows it: a sketch, a query and an insertion for each segment."""
+    """Rensa as its manual shows it."""
     from rensa import RMinHash, RMinHashLSH
 
-    index = RMinHashLSH(threshold=THRESHOLD, num_perm=N_SLOTS, num_bands=N_BANDS)
-    sketches: list[RMinHash] = []
-    parent: list[int] = []
-    for number, shingles in enumerate(shingled(batches)):
+    def make_sketch(shingles: list[str]) -> RMinHash:
         sketch = RMinHash(num_perm=N_SLOTS, seed=42)
         sketch.update(shingles)
-        parent.append(number)
-        for other in index.query(sketch):
-            if sketch.jaccard(sketches[other]) >= THRESHOLD:
-                join(parent, number, other)
-        index.insert(number, sketch)
-        sketches.append(sketch)
-    return sum(root == number for number, root in enumerate(parent))
+        return sketch
+
+    index = RMinHashLSH(threshold=THRESHOLD, num_perm=N_SLOTS, num_bands=N_BANDS)
+    return n_clusters(batches, index, make_sketch, THRESHOLD, NGRAM)
 
 
 def datasketch_loop(batches: Iterator[Batch]) -> int:
     """Datasketch's MinHash and MinHashLSH in the same way."""
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(num_perm=N_SLOTS, params=(N_BANDS, N_SLOTS // N_BANDS))
-    sketches: list[MinHash] = []
-    parent: list[int] = []
-    for number, shingles in enumerate(shingled(batches)):
+    def make_sketch(shingles: list[str]) -> MinHash:
         sketch = MinHash(num_perm=N_SLOTS)
         sketch.update_batch([shingle.encode() for shingle in shingles])
-        parent.append(number)
-        for other in index.query(sketch):
-            if sketch.jaccard(sketches[other]) >= THRESHOLD:
-                join(parent, number, other)
-        index.insert(number, sketch)
-        sketches.append(sketch)
-    return sum(root == number for number, root in enumerate(parent))
+        return sketch
 
-
-def shingled(batches: Iterator[Batch]) -> Iterator[list[str]]:
-    """Word n-grams of each text."""
-    for batch in batches:
-        for text in batch.texts:
-            words = WORD.findall(text.lower())
-            last = max(1, len(words) - NGRAM + 1)
-            yield [" ".join(words[start : start + NGRAM]) for start in range(last)]
-
-
-def join(parent: list[int], a: int, b: int) -> None:
-    """Union by the lower number."""
-    while parent[a] != a:
-        a = parent[a]
-    while parent[b] != b:
-        b = parent[b]
-    parent[max(a, b)] = min(a, b)
+    index = MinHashLSH(num_perm=N_SLOTS, params=(N_BANDS, N_SLOTS // N_BANDS))
+    return n_clusters(batches, index, make_sketch, THRESHOLD, NGRAM)
 
 
 def contamination(batches: Iterator[Batch]) -> int:
@@ -187,25 +109,6 @@ class Measurement:
     cpu_s: float
     peak_mb: float
     anonymous_mb: float
-
-
-class AnonymousPeak(threading.Thread):
-    """Samples the process's anonymous memory."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.start_kb, self.peak_kb, self.ended = memory_kb("RssAnon"), 0, threading.Event()
-
-    def run(self) -> None:
-        """Sample until `ended`."""
-        while not self.ended.wait(0.02):
-            self.peak_kb = max(self.peak_kb, memory_kb("RssAnon"))
-
-
-def memory_kb(field: str) -> int:
-    """RssAnon, or VmHWM for the peak; getrusage's peak would be that of the process that forked."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition(f"{field}:")[2].split()[0])
 
 
 def measure(way: str, n: int) -> Measurement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -77,8 +76,3 @@ class CorpusRecipe(Section):
                 f"min_chars ({self.min_chars}) must be below max_chars ({self.max_chars})"
             )
         return self
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the WARC files lie in a folder of this machine."""
-        return isinstance(self.warc_dir, Path)

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from humpback_pipeline.text.stable_hash import Hashes, Indices
 from humpback_pipeline.web.duplicate_finder import DUPLICATE_REASONS, Duplicates
 from humpback_pipeline.web.selection import SAMPLE_REASONS, draws_of, sample_rows
-from humpback_pipeline.web.stable_hash import Hashes, Indices
 
 CONTAMINATED = "contaminated"
 # One code for each reason: selected, the duplicates', the sample's, contamination.

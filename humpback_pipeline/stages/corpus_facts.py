@@ -15,8 +15,8 @@ from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.corpus_choice import CONTAMINATED, REASONS, CorpusChoice
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest
-from humpback_pipeline.web.contamination import ContaminationIndex
-from humpback_pipeline.web.words import WordBatch
+from humpback_pipeline.text.contamination import ContaminationIndex
+from humpback_pipeline.text.words import WordBatch
 
 N_TOP_HOSTS = 20
 N_SAMPLES = 10

@@ -13,11 +13,11 @@ from humpback_pipeline.progress import OnProgress, ProgressMeter
 from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.corpus_facts import LengthHistogram
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.web.contamination import ContaminationIndex
+from humpback_pipeline.text.contamination import ContaminationIndex
+from humpback_pipeline.text.stable_hash import Hashes, string_hashes
+from humpback_pipeline.text.words import WordBatch
 from humpback_pipeline.web.duplicate_finder import DuplicateFinder
 from humpback_pipeline.web.selection import hosts_of
-from humpback_pipeline.web.stable_hash import Hashes, string_hashes
-from humpback_pipeline.web.words import WordBatch
 
 SEGMENTS_AT_ONCE = 5_000
 # A batch's hashes should fit the processor's cache: one of 20,000 takes eight times as long.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from humpback_pipeline.recipe_corpus import CorpusRecipe, FiltersRecipe
 from humpback_pipeline.storage import Provenance, hash_file
+from humpback_pipeline.text.language import language_code
 from humpback_pipeline.web import FilterThresholds, SegmentLimits, load_navigation_headers
-from humpback_pipeline.web.language import language_code
 from humpback_pipeline.web.shards import CorpusError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from humpback_pipeline.web.stable_hash import Bytes, HashedBytes, Hashes, Indices
+from humpback_pipeline.text.stable_hash import Bytes, HashedBytes, Hashes, Indices
 
 # Scripts written without spaces: each sign counts as a word, else a whole sentence would be one.
 _SPACELESS: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
@@ -82,6 +82,11 @@ class WordBatch:
     def span(self, start: int, end: int) -> str:
         """Words between two places in the batch's bytes, with single spaces."""
         return self._bytes[start:end].decode()
+
+    def text(self, number: int) -> str:
+        """All words of one text, with single spaces."""
+        first, end = self._first_word[number], self._first_word[number + 1]
+        return self.span(self._starts[first], self._ends[end - 1]) if end > first else ""
 
     @cached_property
     def _hashed(self) -> HashedBytes:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from humpback_pipeline.web.contamination import ContaminationIndex
-from humpback_pipeline.web.words import WordBatch
+from humpback_pipeline.text.contamination import ContaminationIndex
+from humpback_pipeline.text.words import WordBatch
 
 EVALUATION = " ".join(f"Term{n}," for n in range(40))
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_text import prose
 from resiliparse.parse.lang import supported_langs
-from web_builders import prose
 
-from humpback_pipeline.web.language import detect_language, language_code
+from humpback_pipeline.text.language import detect_language, language_code
 
 GERMAN = (
     "Wer bei Ebbe ausläuft, braucht einen Plan: Wann kippt der Strom, wie tief bleibt die Rinne, "

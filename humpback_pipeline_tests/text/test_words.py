@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humpback_pipeline.web.words import WordBatch
+from humpback_pipeline.text.words import WordBatch
 
 TEXT = st.text(st.sampled_from("aB_9 .-,\n\téß’Жя日本かク\u00a0"), max_size=40)
 WORD = re.compile(r"[日本かク]|[^\W日本かク]+")
