@@ -36,7 +36,8 @@ def ensure_chat_template(tokenizer: Any) -> bool:
 
 def render_prompt(tokenizer: Any, messages: list[Message], answer_prefix: str = "") -> list[int]:
     """Token ids that a model continues; `answer_prefix` opens its answer, such as `Score: `."""
-    return _encode(tokenizer, _prompt_text(tokenizer, messages) + answer_prefix)
+    # The prefix may be a rationale that a model wrote: its special tokens are words as well.
+    return _encode(tokenizer, _prompt_text(tokenizer, messages) + _broken(tokenizer, answer_prefix))
 
 
 def render_example(tokenizer: Any, messages: list[Message], answer: str) -> RenderedExample:
@@ -107,14 +108,14 @@ def _harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:
 
     A web page that holds `</s>` or `<|im_end|>` would otherwise end the turn it is quoted in.
     """
-    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+    return [{"role": m["role"], "content": _broken(tokenizer, m["content"])} for m in messages]
 
-    def broken(text: str) -> str:
-        for token in special:
+
+def _broken(tokenizer: Any, text: str) -> str:
+    for token in tokenizer.all_special_tokens:
+        if len(token) > 1:
             text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
-
-    return [{"role": m["role"], "content": broken(m["content"])} for m in messages]
+    return text
 
 
 def _end_turn(tokenizer: Any, completion_ids: list[int]) -> list[int]:

@@ -53,6 +53,11 @@ class EngineSlot:
         threads = str(max(1, _n_cpus() // self.n_slots))
         return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing may be started on it any more."""
+        return self._ended
+
     @contextlib.contextmanager
     def in_this_process(self) -> Iterator[None]:
         """Show this process only the slot's GPUs; to be entered before CUDA is initialised."""

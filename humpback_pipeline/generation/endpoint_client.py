@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
 
 from humpback_pipeline.generation.engine import GenerationError
+from humpback_pipeline.generation.streaming import Feed, Finished, Stream
 from humpback_pipeline.recipe import EndpointRecipe
 
 if TYPE_CHECKING:
     import httpx
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 PREFLIGHT_TIMEOUT_S = 5.0
 MAX_WAIT_S = 30.0
@@ -25,7 +23,14 @@ MAX_QUOTED_CHARS = 300
 
 
 class EndpointError(GenerationError):
-    """The server cannot be reached or refuses; the message names it and what to do."""
+    """The server cannot be reached or refuses; the message names it and what to do.
+
+    status: of its HTTP answer; None if there was none, or none that was to be expected.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class EndpointClient:
@@ -40,6 +45,7 @@ class EndpointClient:
 
         self.base_url = settings.base_url.rstrip("/")
         self._settings = settings
+        self._closed = threading.Event()
         limits = httpx.Limits(max_connections=settings.max_concurrent_requests)
         self._http = httpx.Client(
             headers=_authorization(settings), timeout=settings.timeout_s, limits=limits
@@ -88,36 +94,58 @@ class EndpointClient:
                 if response.status_code not in RETRIED_STATUS or is_last:
                     return self._checked(response)
                 wait_s = _asked_wait_s(response, wait_s)
-            time.sleep(wait_s)
+            if self._closed.wait(wait_s):
+                raise EndpointError(f"{url}: given up, as the engine has been closed")
         raise AssertionError("unreachable")
 
-    def in_parallel(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """`work` on each item, at most `max_concurrent_requests` at once, results in order."""
-        with ThreadPoolExecutor(self._settings.max_concurrent_requests) as pool:
-            futures = [pool.submit(work, item) for item in items]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    def in_parallel(self, work: Callable[[Any], Any], feed: Feed[Any]) -> Stream:
+        """`work` on what the feed gives, at most `max_concurrent_requests` at once.
+
+        Raises what `work` raises, after the answers that came with it.
+        """
+        n = self._settings.max_concurrent_requests
+        running: dict[Future[Any], int] = {}
+        pool = ThreadPoolExecutor(n)
+        try:
+            while True:
+                # Twice as many as are sent at once: there is always a next one.
+                for i, item in feed.take(2 * n - len(running), idle=not running):
+                    running[pool.submit(work, item)] = i
+                if not running:
+                    return
+                finished: Finished = []
+                failed: BaseException | None = None
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    i, error = running.pop(future), future.exception()
+                    failed = failed or error
+                    if error is None:
+                        finished.append((i, future.result()))
+                yield finished
+                if failed is not None:
+                    raise failed
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; what waits to try again gives up."""
+        self._closed.set()
         self._http.close()
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
-        if response.status_code in (401, 403):
+        status = response.status_code
+        if status in (401, 403):
             variable = self._settings.api_key_variable
             raise EndpointError(
-                f"{self.base_url} refused the API key (HTTP {response.status_code}); put a valid "
+                f"{self.base_url} refused the API key (HTTP {status}); put a valid "
                 f"one into the environment variable {variable}."
                 if variable
-                else f"{self.base_url} wants an API key (HTTP {response.status_code}); name the "
-                "environment variable that holds it in generation.endpoint.api_key_variable."
+                else f"{self.base_url} wants an API key (HTTP {status}); name the "
+                "environment variable that holds it in generation.endpoint.api_key_variable.",
+                status,
             )
-        if response.status_code >= 400:
+        if status >= 400:
             quoted = self._without_key(response.text)[:MAX_QUOTED_CHARS]
-            raise EndpointError(f"{response.request.url}: HTTP {response.status_code}: {quoted}")
+            raise EndpointError(f"{response.request.url}: HTTP {status}: {quoted}", status)
         return response
 
     def _without_key(self, text: str) -> str:

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.chat import Message
 from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError
+from humpback_pipeline.generation.endpoint_likelihoods import EndpointLikelihoods
+from humpback_pipeline.generation.endpoint_replies import (
+    asking_for_one_of,
+    by_choice,
+    token_logprobs,
+)
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
     ClosesOnExit,
     Generation,
     GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
 )
 from humpback_pipeline.generation.probabilities import normalise_choices
-from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
+from humpback_pipeline.generation.streaming import (
+    Feed,
+    Finished,
+    Stream,
+    Task,
+    answers_in_order,
+)
+from humpback_pipeline.recipe import GenerationRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 TOP_LOGPROBS = 20  # the most the API allows
+# A bad request, one too large, one that cannot be processed: the next one may be better.
+REFUSED_STATUS = {400, 413, 422}
+MAX_REFUSED_AT_FIRST = 20
 
 
 class EndpointGenerator(ClosesOnExit):
@@ -26,7 +47,7 @@ class EndpointGenerator(ClosesOnExit):
 
     `model` must be served under its path, its folder's name or the name given; an adapter directory
     is loaded into a vLLM server that allows it (VLLM_ALLOW_RUNTIME_LORA_UPDATING). A prompt that
-    does not fit is the server's error, never cut here. Raises EndpointError.
+    does not fit is the server's to refuse, never cut here. Raises EndpointError.
     """
 
     def __init__(
@@ -37,9 +58,15 @@ class EndpointGenerator(ClosesOnExit):
         self._client = EndpointClient(settings.endpoint)
         self._seed = settings.seed
         self._loaded: str | None = None
+        self._n_answered = self._n_refused = 0
+        self._given = model
+        self._likelihoods: EndpointLikelihoods | None = None
         try:
             served = self._client.models()
             self._is_vllm = any(entry.get("owned_by") == "vllm" for entry in served)
+            self._max_model_tokens: int | None = next(
+                (entry["max_model_len"] for entry in served if entry.get("max_model_len")), None
+            )
             self._model = self._served_name(model, [str(entry.get("id")) for entry in served])
         except BaseException:
             self._client.close()
@@ -49,8 +76,8 @@ class EndpointGenerator(ClosesOnExit):
 
     @property
     def n_truncated(self) -> int:
-        """Always 0: nothing is cut here."""
-        return 0
+        """Answers cut to fit; prompts that do not fit are the server's errors."""
+        return self._likelihoods.fitter.n_cut if self._likelihoods is not None else 0
 
     @property
     def identity(self) -> dict[str, str | int]:
@@ -61,28 +88,7 @@ class EndpointGenerator(ClosesOnExit):
         self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
     ) -> list[Generation]:
         """See TextGenerator. `mean_logprob` is None where the server gives no log-probabilities."""
-
-        def answer(request: GenerationRequest) -> Generation:
-            reply = self._complete(
-                request,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=sampling.max_new_tokens,
-                logprobs=True,
-            )
-            choice, usage = reply["choices"][0], reply.get("usage") or {}
-            tokens = _token_logprobs(choice)
-            values = [float(token["logprob"]) for token in tokens]
-            return Generation(
-                request_id=request.request_id,
-                text=str(choice["message"].get("content") or ""),
-                finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-                n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
-                n_tokens=int(usage.get("completion_tokens") or len(tokens)),
-                mean_logprob=math.fsum(values) / len(values) if values else None,
-            )
-
-        return self._client.in_parallel(answer, requests)
+        return answers_in_order(self, Task("generate", (sampling,)), requests)
 
     def choose(
         self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
@@ -93,22 +99,100 @@ class EndpointGenerator(ClosesOnExit):
         choice that is not among them counts as 0, and if none is, `mass` is 0 and all are equally
         likely. Raises EndpointError if the server gives no log-probabilities.
         """
+        return answers_in_order(self, Task("choose", (choices,)), requests)
 
-        def answer(request: GenerationRequest) -> ChoiceProbabilities:
-            asked = request if self._is_vllm else _asking_for_one_of(request, choices)
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
+        """See TextGenerator. Raises EndpointError unless a vLLM server serves a directory."""
+        return answers_in_order(self, Task("likelihoods"), requests)
+
+    def stream(self, task: Task, feed: Feed[Any]) -> Stream:
+        """See StreamingEngine.
+
+        A request that the server calls bad is answered with its reason. Raises EndpointError if it
+        calls the first 20 bad: then it is the configuration that is wrong.
+        """
+        work = self._work(task)
+        n_before = -1
+        while n_before != self._n_answered + self._n_refused:
+            n_before = self._n_answered + self._n_refused
+            # Refusals wait for the first real answer: those of a wrong configuration must not be
+            # remembered. A small window runs out of room meanwhile, and then they are let go.
+            held: Finished = []
+            for finished in self._client.in_parallel(work, feed):
+                held += finished
+                self._count(finished)
+                if self._n_answered:
+                    yield held
+                    held = []
+            if held:
+                yield held
+
+    def _work(self, task: Task) -> Callable[[Any], Any]:
+        if task.method == "generate":
+            return partial(self._generate_one, sampling=task.arguments[0])
+        if task.method == "choose":
+            return partial(self._choose_one, choices=task.arguments[0])
+        if self._likelihoods is None:
+            self._likelihoods = EndpointLikelihoods(
+                self._client, self._model, self._given, self._max_model_tokens
+            )
+        return self._likelihoods.ask
+
+    def _count(self, finished: Finished) -> None:
+        reasons = [getattr(answer, "error", None) for _, answer in finished]
+        self._n_refused += sum(reason is not None for reason in reasons)
+        self._n_answered += sum(reason is None for reason in reasons)
+        if self._n_refused >= MAX_REFUSED_AT_FIRST and not self._n_answered:
+            raise EndpointError(
+                f"{self._client.base_url} refused the first {self._n_refused} requests, so it is "
+                f"not they that are wrong: {next(filter(None, reasons))}\n"
+                "Correct the section generation.endpoint, or the model's limits on the server."
+            )
+
+    def _generate_one(self, request: GenerationRequest, sampling: SamplingRecipe) -> Generation:
+        try:
+            reply = self._complete(
+                request,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_new_tokens,
+                logprobs=True,
+            )
+        except EndpointError as error:
+            reason = _refusal(error)
+            return Generation(request.request_id, "", "refused", 0, 0, None, error=reason)
+        choice, usage = reply["choices"][0], reply.get("usage") or {}
+        tokens = token_logprobs(choice)
+        values = [float(token["logprob"]) for token in tokens]
+        return Generation(
+            request_id=request.request_id,
+            text=str(choice["message"].get("content") or ""),
+            finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+            n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            n_tokens=int(usage.get("completion_tokens") or len(tokens)),
+            mean_logprob=math.fsum(values) / len(values) if values else None,
+        )
+
+    def _choose_one(
+        self, request: GenerationRequest, choices: tuple[str, ...]
+    ) -> ChoiceProbabilities:
+        asked = request if self._is_vllm else asking_for_one_of(request, choices)
+        try:
             reply = self._complete(
                 asked, temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=TOP_LOGPROBS
             )
-            tokens = _token_logprobs(reply["choices"][0])
-            if not tokens:
-                raise EndpointError(
-                    f"{self._client.base_url} returns no log-probabilities, which rating and "
-                    "judging need; use a server that does (such as 'vllm serve')."
-                )
-            logprobs = _by_choice(tokens[0].get("top_logprobs") or [], choices)
-            return normalise_choices(request.request_id, logprobs)
-
-        return self._client.in_parallel(answer, requests)
+        except EndpointError as error:
+            reason = _refusal(error)
+            nothing = normalise_choices(request.request_id, [-math.inf] * len(choices))
+            return replace(nothing, error=reason)
+        tokens = token_logprobs(reply["choices"][0])
+        if not tokens:
+            raise EndpointError(
+                f"{self._client.base_url} returns no log-probabilities, which rating and "
+                "judging need; use a server that does (such as 'vllm serve')."
+            )
+        logprobs = by_choice(tokens[0].get("top_logprobs") or [], choices)
+        return normalise_choices(request.request_id, logprobs)
 
     def close(self) -> None:
         """Close the connections, and take an adapter loaded here out of the server again."""
@@ -156,26 +240,11 @@ class EndpointGenerator(ClosesOnExit):
         self._loaded = name
 
 
-def _asking_for_one_of(request: GenerationRequest, choices: tuple[str, ...]) -> GenerationRequest:
-    last = request.messages[-1]
-    content = f"{last['content']}\n\nReply with one of {', '.join(choices)} and nothing else."
-    return GenerationRequest(
-        request.request_id, [*request.messages[:-1], {**last, "content": content}]
-    )
-
-
-def _token_logprobs(choice: dict[str, Any]) -> list[dict[str, Any]]:
-    return list((choice.get("logprobs") or {}).get("content") or [])
-
-
-def _by_choice(candidates: list[dict[str, Any]], choices: tuple[str, ...]) -> list[float]:
-    """Log-probability of each choice: that of all candidates that spell it, spaces aside."""
-    probabilities = dict.fromkeys(choices, 0.0)
-    for candidate in candidates:
-        word = str(candidate["token"]).strip(" ▁Ġ")
-        if word in probabilities:
-            probabilities[word] += math.exp(float(candidate["logprob"]))
-    return [math.log(p) if p > 0 else -math.inf for p in probabilities.values()]
+def _refusal(error: EndpointError) -> str:
+    """Why a server calls this very request bad; any other error is raised."""
+    if error.status in REFUSED_STATUS:
+        return str(error)
+    raise error
 
 
 def _hash(model: Path | str, cache_dir: Path | None) -> str | None:

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from humpback_pipeline.chat import Message
-from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe, VllmRecipe
+from humpback_pipeline.recipe import GenerationRecipe, VllmRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 if TYPE_CHECKING:
     from humpback_pipeline.generation.devices import EngineSlot
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 class GenerationError(RuntimeError):
     """An engine cannot start or cannot answer; the message says what to change."""
+
+
+class EngineDiedError(GenerationError):
+    """An engine ended or ran out of memory: opened anew, with a smaller batch, it may go on."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class GenerationRequest:
 class Generation:
     """An answer. `finish_reason` is stop (the model ended it) or length (cut at max_new_tokens).
 
+    Or refused: a server calls this very request bad; then the text is empty and `error` says why.
     mean_logprob: mean natural log-probability of its tokens under the model itself, at temperature
     1 and before nucleus sampling; None if there are no tokens or a server does not tell.
     """
@@ -49,6 +55,7 @@ class Generation:
     n_tokens: int
     mean_logprob: float | None
     prompt_cut: bool = False
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,50 @@ class ChoiceProbabilities:
     """How likely each choice is as the next token, normalised over the choices.
 
     mass: probability the model gives to all the choices together before that; near 0, the model
-    does not follow the prompt. At exactly 0 (nothing known of any choice) they are uniform.
+    does not follow the prompt. At exactly 0 (nothing known of any choice) they are uniform. error:
+    why a server refused this request, which leaves the mass 0.
     """
 
     request_id: str
     probabilities: tuple[float, ...]
     mass: float
     prompt_cut: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class LikelihoodRequest:
+    """A prompt with its answer already written: the model reads both and continues neither.
+
+    cuttable: as in GenerationRequest. An answer that does not fit beside its prompt loses its
+    middle, as its beginning and its end say most. head_tokens: how many tokens count as its head.
+    head_only: nothing after the head is read.
+    """
+
+    request_id: str
+    messages: list[Message]
+    answer: str
+    cuttable: tuple[str, ...] = ()
+    head_tokens: int = 128
+    head_only: bool = False
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely an answer is after its prompt, in natural log-probabilities at temperature 1.
+
+    logprob: sum over the answer's `n_tokens` tokens that were read, its end of turn not among
+    them; head_logprob: over the first `n_head_tokens`. end_logprob: of the turn's ending where the
+    answer ends; None if only the head was read. cut: prompt or answer did not fit.
+    """
+
+    request_id: str
+    logprob: float
+    n_tokens: int
+    head_logprob: float
+    n_head_tokens: int
+    end_logprob: float | None
+    cut: bool = False
 
 
 class TextGenerator(Protocol):
@@ -94,6 +138,10 @@ class TextGenerator(Protocol):
         self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
     ) -> list[ChoiceProbabilities]:
         """Probability of each choice as the next token after each prompt; nothing is sampled."""
+        ...
+
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
+        """How likely each answer is after its prompt; nothing is sampled."""
         ...
 
     def close(self) -> None:
@@ -153,25 +201,19 @@ def open_generator(
 
     `model`: a directory (full model or adapter), or whatever a recipe's base_model accepts; for an
     endpoint also the name it serves a model under. `devices`: where it runs; beside other slots
-    always in a process of its own. Raises GenerationError, EndpointError or BaseModelError, each
+    always in a process of its own. One that dies or runs out of memory is opened anew with a
+    smaller batch, a few times. Raises GenerationError, EndpointError or BaseModelError, each
     before anything expensive where that can be known.
     """
     if settings.engine == "endpoint":
         from humpback_pipeline.generation.endpoint_engine import EndpointGenerator
 
         return EndpointGenerator(model, settings, cache_dir=cache_dir)
-    folder = model_directory(model, cache_dir)
-    if settings.engine == "transformers":
-        if devices is not None and not devices.alone:
-            from humpback_pipeline.generation.transformers_process import TransformersProcess
+    from humpback_pipeline.generation.local_engine import open_local_engine
 
-            return TransformersProcess(folder, settings, cache_dir=cache_dir, devices=devices)
-        from humpback_pipeline.generation.transformers_engine import TransformersGenerator
-
-        return TransformersGenerator(folder, settings, cache_dir=cache_dir)
-    from humpback_pipeline.generation.vllm_engine import VllmGenerator
-
-    return VllmGenerator(folder, settings, cache_dir=cache_dir, devices=devices)
+    return open_local_engine(
+        model_directory(model, cache_dir), settings, cache_dir=cache_dir, devices=devices
+    )
 
 
 def model_directory(model: Path | str, cache_dir: Path | None) -> Path:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from humpback_pipeline.chat import Message, RenderingError, choice_token_ids, render_prompt
-from humpback_pipeline.generation.engine import GenerationError, GenerationRequest
+from humpback_pipeline.chat import (
+    Message,
+    RenderingError,
+    choice_token_ids,
+    render_example,
+    render_prompt,
+)
+from humpback_pipeline.generation.engine import (
+    GenerationError,
+    GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +30,33 @@ class FittedPrompt:
     cut: bool
 
 
+@dataclass(frozen=True)
+class FittedAnswer:
+    """Token ids of a prompt and the answer after it, which begins at `start`.
+
+    n_head: tokens of the answer that are its head. has_end: the last token ends the turn.
+    """
+
+    token_ids: list[int]
+    start: int
+    n_head: int
+    has_end: bool
+    cut: bool
+
+    def likelihood(self, request_id: str, logprobs: list[float]) -> Likelihood:
+        """From the log-probability of each token from `start` on."""
+        answer = logprobs[:-1] if self.has_end else logprobs
+        return Likelihood(
+            request_id=request_id,
+            logprob=math.fsum(answer),
+            n_tokens=len(answer),
+            head_logprob=math.fsum(answer[: self.n_head]),
+            n_head_tokens=self.n_head,
+            end_logprob=logprobs[-1] if self.has_end else None,
+            cut=self.cut,
+        )
+
+
 @dataclass
 class PromptFitter:
     """Renders requests with a model's tokenizer into at most `max_model_tokens` less the answer."""
@@ -25,7 +64,7 @@ class PromptFitter:
     tokenizer: Any
     max_model_tokens: int
     n_cut: int = 0
-    _choices: dict[tuple[str, ...], tuple[str, list[int]]] = field(default_factory=dict)
+    _choices: dict[tuple[str, ...], tuple[int, list[int]]] = field(default_factory=dict)
 
     def fit(self, request: GenerationRequest, answer_tokens: int) -> FittedPrompt:
         """Token ids of `request`, leaving room for `answer_tokens`.
@@ -43,6 +82,37 @@ class PromptFitter:
         self.n_cut += 1
         return FittedPrompt(_cut_to_fit(request, limit, render), cut=True)
 
+    def fit_answer(self, request: LikelihoodRequest) -> FittedAnswer:
+        """Token ids of a prompt with its answer, leaving room for the one token vLLM must sample.
+
+        If they do not fit, the prompt is cut to what the answer leaves or to half of the window,
+        then the answer loses its middle. Raises GenerationError as `fit` does.
+        """
+        limit = self.max_model_tokens - 1
+        example = render_example(self.tokenizer, request.messages, request.answer)
+        prompt, answer = example.prompt_ids, example.completion_ids[:-1]
+        end = [] if request.head_only else example.completion_ids[-1:]
+        if request.head_only:
+            answer = answer[: request.head_tokens]
+        n_head = min(len(answer), request.head_tokens)
+        if len(prompt) + len(answer) + len(end) <= limit:
+            return FittedAnswer([*prompt, *answer, *end], len(prompt), n_head, bool(end), cut=False)
+        self.n_cut += 1
+        reserved = min(len(answer) + len(end), limit // 2)
+        if len(prompt) + reserved > limit:
+            bare = GenerationRequest(
+                request.request_id, request.messages, cuttable=request.cuttable
+            )
+            prompt = _cut_to_fit(
+                bare, limit - reserved, lambda messages: render_prompt(self.tokenizer, messages)
+            )
+        room = limit - len(prompt) - len(end)
+        if len(answer) > room:
+            n_first = (room + 1) // 2
+            answer = answer[:n_first] + answer[len(answer) - (room - n_first) :]
+            n_head = min(n_head, n_first)
+        return FittedAnswer([*prompt, *answer, *end], len(prompt), n_head, bool(end), cut=True)
+
     def choice_request(
         self, request: GenerationRequest, choices: tuple[str, ...]
     ) -> tuple[GenerationRequest, list[int]]:
@@ -51,13 +121,18 @@ class PromptFitter:
         Some tokenizers glue the prefix's last space to what follows (`Score:` and ` 4`): there the
         space moves from the prefix to the choices. Raises GenerationError if that fails too.
         """
-        wanted = (request.answer_prefix, *choices)
-        if wanted not in self._choices:  # the same after every prompt that ends alike
+        prefix = request.answer_prefix
+        # Only the last line shapes the token after it, so that a rationale before that line, which
+        # differs from pair to pair, need not be tokenised six times over.
+        last_line = prefix[max(0, prefix.rfind("\n")) :]
+        wanted = (last_line, *choices)
+        if wanted not in self._choices:
             self._choices[wanted] = self._spell(request, choices)
-        spelling, ids = self._choices[wanted]
-        return replace(request, answer_prefix=spelling), ids
+        n_moved, ids = self._choices[wanted]
+        return replace(request, answer_prefix=prefix[: len(prefix) - n_moved]), ids
 
-    def _spell(self, request: GenerationRequest, choices: tuple[str, ...]) -> tuple[str, list[int]]:
+    def _spell(self, request: GenerationRequest, choices: tuple[str, ...]) -> tuple[int, list[int]]:
+        """How many spaces move from the prefix to the choices, and the choices' tokens then."""
         prefix = request.answer_prefix
         bare = prefix.rstrip(" ")
         space = prefix[len(bare) :]
@@ -65,7 +140,8 @@ class PromptFitter:
         problem: RenderingError | None = None
         for spelling, words in spellings:
             try:
-                return spelling, choice_token_ids(self.tokenizer, request.messages, spelling, words)
+                ids = choice_token_ids(self.tokenizer, request.messages, spelling, words)
+                return len(prefix) - len(spelling), ids
             except RenderingError as error:
                 problem = problem or error
         raise GenerationError(

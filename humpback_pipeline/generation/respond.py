@@ -12,7 +12,7 @@ from humpback_pipeline.generation.answering import generate_all
 from humpback_pipeline.generation.engine import GenerationRequest, TextGenerator
 from humpback_pipeline.generation.ledger import Ledger
 from humpback_pipeline.progress import OnProgress, ignore_progress, one_line
-from humpback_pipeline.recipe import SamplingRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 RESPONSE_COLUMNS = {
     "prompt_id": pl.String,

@@ -6,7 +6,9 @@ import gc
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,15 @@ from humpback_pipeline.generation.engine import (
     Generation,
     GenerationError,
     GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
 )
-from humpback_pipeline.generation.fitting import FittedPrompt, PromptFitter
+from humpback_pipeline.generation.fitting import FittedAnswer, FittedPrompt, PromptFitter
 from humpback_pipeline.generation.probabilities import normalise_choices
-from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
+from humpback_pipeline.generation.streaming import Feed, Stream, Task, answers_in_order
+from humpback_pipeline.generation.transformers_sampling import sample
+from humpback_pipeline.recipe import GenerationRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 # Bounds a batch's memory: key-value cache and activations grow with it.
 MAX_BATCH_TOKENS = 16_384
@@ -30,11 +37,17 @@ class TransformersGenerator(ClosesOnExit):
     """A TextGenerator on transformers: left-padded batches of prompts of like length.
 
     `generation.vllm.max_model_tokens` bounds the window here too, and so does the model's own
-    limit. Adapters are merged into their base. Raises BaseModelError.
+    limit. Adapters are merged into their base. `batch_fraction`: of the usual tokens in a batch.
+    Raises BaseModelError.
     """
 
     def __init__(
-        self, folder: Path, settings: GenerationRecipe, *, cache_dir: Path | None = None
+        self,
+        folder: Path,
+        settings: GenerationRecipe,
+        *,
+        cache_dir: Path | None = None,
+        batch_fraction: float = 1.0,
     ) -> None:
         from humpback_pipeline.generation.vllm_engine import served_hash
         from humpback_pipeline.models import load_causal_lm, load_tokenizer, servable_directory
@@ -47,6 +60,8 @@ class TransformersGenerator(ClosesOnExit):
         window = getattr(self._model.config, "max_position_embeddings", None)
         limit = min(settings.vllm.max_model_tokens, window or settings.vllm.max_model_tokens)
         self._fitter = PromptFitter(self._tokenizer, limit)
+        self._batch_fraction = batch_fraction
+        self.pid = os.getpid()
         self._max_sequences = settings.vllm.max_concurrent_sequences
 
     @property
@@ -68,43 +83,114 @@ class TransformersGenerator(ClosesOnExit):
         self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
     ) -> list[Generation]:
         """See TextGenerator."""
-        prompts = [self._fitter.fit(request, sampling.max_new_tokens) for request in requests]
-        answers: dict[int, Generation] = {}
-        with self._seeded(requests):
-            for indices in self._batches(prompts, sampling.max_new_tokens):
-                batch = [prompts[i] for i in indices]
-                for i, (ids, logprobs, ended) in zip(
-                    indices, self._sample(batch, sampling), strict=True
-                ):
-                    answers[i] = Generation(
-                        request_id=requests[i].request_id,
-                        text=self._tokenizer.decode(ids, skip_special_tokens=True),
-                        finish_reason="stop" if ended else "length",
-                        n_prompt_tokens=len(prompts[i].token_ids),
-                        n_tokens=len(ids),
-                        mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
-                        prompt_cut=prompts[i].cut,
-                    )
-        return [answers[i] for i in range(len(requests))]
+        return answers_in_order(self, Task("generate", (sampling,)), requests)
 
     def choose(
         self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
     ) -> list[ChoiceProbabilities]:
         """See TextGenerator."""
+        return answers_in_order(self, Task("choose", (choices,)), requests)
+
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
+        """See TextGenerator."""
+        return answers_in_order(self, Task("likelihoods"), requests)
+
+    def stream(self, task: Task, feed: Feed[Any]) -> Stream:
+        """See StreamingEngine. Of all that may be begun, the longest prompts are answered next."""
+        if task.method == "generate":
+            (sampling,) = task.arguments
+            return self._stream(
+                feed,
+                lambda request: self._fitter.fit(request, sampling.max_new_tokens),
+                lambda asked: self._generate(asked, sampling),
+                sampling.max_new_tokens,
+            )
+        if task.method == "choose":
+            (choices,) = task.arguments
+            return self._stream(
+                feed,
+                lambda request: self._fitter.fit(
+                    self._fitter.choice_request(request, choices)[0], 1
+                ),
+                lambda asked: self._choose(asked, choices),
+                1,
+            )
+        return self._stream(
+            feed, self._fitter.fit_answer, self._likelihoods, 0, max_tokens=MAX_BATCH_TOKENS // 4
+        )
+
+    def _stream(
+        self,
+        feed: Feed[Any],
+        fit: Callable[[Any], Any],
+        answer: Callable[[list[tuple[Any, Any]]], list[Any]],
+        new_tokens: int,
+        max_tokens: int = MAX_BATCH_TOKENS,
+    ) -> Stream:
+        """Batches of prompts of like length, as large as `max_tokens` allows."""
+        pool: list[tuple[int, Any, Any]] = []
+        while True:
+            taken = feed.take(sys.maxsize, idle=not pool)
+            pool += [(i, request, fit(request)) for i, request in taken]
+            if not pool:
+                return
+            pool.sort(key=lambda asked: -len(asked[2].token_ids))
+            width = len(pool[0][2].token_ids) + new_tokens
+            most = int(max_tokens * self._batch_fraction) // width
+            n = max(1, min(self._max_sequences, most))
+            batch, pool = pool[:n], pool[n:]
+            answers = answer([(request, fitted) for _, request, fitted in batch])
+            yield [(i, one) for (i, _, _), one in zip(batch, answers, strict=True)]
+
+    def _generate(
+        self, asked: list[tuple[GenerationRequest, FittedPrompt]], sampling: SamplingRecipe
+    ) -> list[Generation]:
+        inputs = self._padded([prompt.token_ids for _, prompt in asked])
+        with self._seeded([request.request_id for request, _ in asked]):
+            sampled = sample(self._loaded(), self._tokenizer, inputs, sampling)
+        return [
+            Generation(
+                request_id=request.request_id,
+                text=self._tokenizer.decode(ids, skip_special_tokens=True),
+                finish_reason="stop" if ended else "length",
+                n_prompt_tokens=len(prompt.token_ids),
+                n_tokens=len(ids),
+                mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
+                prompt_cut=prompt.cut,
+            )
+            for (request, prompt), (ids, logprobs, ended) in zip(asked, sampled, strict=True)
+        ]
+
+    def _choose(
+        self, asked: list[tuple[GenerationRequest, FittedPrompt]], choices: tuple[str, ...]
+    ) -> list[ChoiceProbabilities]:
         import torch
 
-        asked = [self._fitter.choice_request(request, choices) for request in requests]
-        prompts = [self._fitter.fit(request, 1) for request, _ in asked]
-        answers: dict[int, ChoiceProbabilities] = {}
-        for indices in self._batches(prompts, 1):
-            inputs = self._padded([prompts[i] for i in indices])
-            with torch.inference_mode():
-                logits = self._loaded()(**inputs, **self._last_only(inputs)).logits[:, -1]
-            logprobs = logits.float().log_softmax(-1)
-            for row, i in enumerate(indices):
-                values = logprobs[row, asked[i][1]].tolist()
-                answers[i] = normalise_choices(requests[i].request_id, values, prompts[i].cut)
-        return [answers[i] for i in range(len(requests))]
+        inputs = self._padded([prompt.token_ids for _, prompt in asked])
+        with torch.inference_mode():
+            logits = self._loaded()(**inputs, **self._positions(inputs, last=1)).logits[:, -1]
+        logprobs = logits.float().log_softmax(-1)
+        answers = []
+        for row, (request, prompt) in enumerate(asked):
+            _, token_ids = self._fitter.choice_request(request, choices)
+            values = logprobs[row, token_ids].tolist()
+            answers.append(normalise_choices(request.request_id, values, prompt.cut))
+        return answers
+
+    def _likelihoods(self, asked: list[tuple[LikelihoodRequest, FittedAnswer]]) -> list[Likelihood]:
+        import torch
+
+        inputs = self._padded([fitted.token_ids for _, fitted in asked])
+        with torch.inference_mode():
+            logits = self._loaded()(**inputs, **self._positions(inputs)).logits
+        answers = []
+        for row, (request, fitted) in enumerate(asked):
+            # Padding is on the left, so answers end at the right edge.
+            ids = torch.tensor(fitted.token_ids[fitted.start :], device=logits.device)
+            steps = logits[row, -len(ids) - 1 : -1].float().log_softmax(-1)
+            values = steps.gather(1, ids[:, None]).squeeze(1).tolist()
+            answers.append(fitted.likelihood(request.request_id, values))
+        return answers
 
     def close(self) -> None:
         """Forget the model and give its memory back."""
@@ -120,113 +206,36 @@ class TransformersGenerator(ClosesOnExit):
             raise GenerationError("this engine has been closed; open another one")
         return self._model
 
-    def _sample(
-        self, batch: Sequence[FittedPrompt], sampling: SamplingRecipe
-    ) -> list[tuple[list[int], list[float], bool]]:
-        """Token ids (end-of-turn included), their log-probabilities, and whether it ended."""
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        model = self._loaded()
-        stop_ids = _stop_ids(model, self._tokenizer)
-        recorder = _LogprobRecorder()
-        warpers: dict[str, Any] = {"do_sample": False}
-        if sampling.temperature > 0:
-            warpers = {
-                "do_sample": True,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "top_k": 0,
-            }
-        inputs = self._padded(batch)
-        with torch.inference_mode():
-            sequences = model.generate(
-                **inputs,
-                generation_config=GenerationConfig(
-                    max_new_tokens=sampling.max_new_tokens,
-                    eos_token_id=stop_ids,
-                    pad_token_id=self._tokenizer.pad_token_id,
-                    repetition_penalty=1.0,  # some models bring their own, and it would apply
-                    **warpers,
-                ),
-                logits_processor=LogitsProcessorList([recorder]),
-            )
-        recorder.record_last(sequences)
-        answers = []
-        for row, ids in enumerate(sequences[:, inputs["input_ids"].shape[1] :].tolist()):
-            end = next((n + 1 for n, token in enumerate(ids) if token in stop_ids), None)
-            n_tokens = end or len(ids)
-            logprobs = [step[row] for step in recorder.logprobs[:n_tokens]]
-            answers.append((ids[:n_tokens], logprobs, end is not None))
-        return answers
-
-    def _padded(self, batch: Sequence[FittedPrompt]) -> dict[str, Any]:
+    def _padded(self, prompts: Sequence[list[int]]) -> dict[str, Any]:
         import torch
 
-        width = max(len(prompt.token_ids) for prompt in batch)
+        width = max(len(ids) for ids in prompts)
         pad = self._tokenizer.pad_token_id
-        rows = [[pad] * (width - len(p.token_ids)) + p.token_ids for p in batch]
-        mask = [[0] * (width - len(p.token_ids)) + [1] * len(p.token_ids) for p in batch]
+        rows = [[pad] * (width - len(ids)) + ids for ids in prompts]
+        mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
         device = self._loaded().device
         return {
             "input_ids": torch.tensor(rows, device=device),
             "attention_mask": torch.tensor(mask, device=device),
         }
 
-    def _last_only(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Positions that skip the padding, and logits of the last one only, where it knows them."""
+    def _positions(self, inputs: dict[str, Any], last: int = 0) -> dict[str, Any]:
+        """Positions that skip the padding, and logits of the last so many, where it knows them."""
         accepted = inspect.signature(self._loaded().forward).parameters
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        options = {"position_ids": positions, "logits_to_keep": 1}
+        options = {"position_ids": positions, "logits_to_keep": last}
         return {name: value for name, value in options.items() if name in accepted}
 
-    def _batches(self, prompts: Sequence[FittedPrompt], new_tokens: int) -> Iterator[list[int]]:
-        """Indices of prompts of like length, as many as `MAX_BATCH_TOKENS` allows."""
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].token_ids))
-        while order:
-            width = len(prompts[order[0]].token_ids) + new_tokens
-            n = max(1, min(self._max_sequences, MAX_BATCH_TOKENS // width))
-            batch, order = order[:n], order[n:]
-            yield batch
-
     @contextmanager
-    def _seeded(self, requests: Sequence[GenerationRequest]) -> Iterator[None]:
-        """Seed a call from the recipe's seed and what is asked, and leave the process's own alone.
+    def _seeded(self, request_ids: Sequence[str]) -> Iterator[None]:
+        """Seed a batch from the recipe's seed and what is asked, and leave the process's own alone.
 
         So the answers do not depend on what was asked before, or on another engine.
         """
         import torch
 
-        asked = json.dumps([self._seed, *(request.request_id for request in requests)])
+        asked = json.dumps([self._seed, *request_ids])
         digest = hashlib.sha256(asked.encode()).digest()
         with torch.random.fork_rng():
             torch.manual_seed(int.from_bytes(digest[:7], "big"))
             yield
-
-
-class _LogprobRecorder:
-    """Keeps each sampled token's log-probability as generation goes.
-
-    transformers calls it with the raw logits, before temperature and nucleus sampling; asking for
-    all scores instead would hold steps x batch x vocabulary numbers.
-    """
-
-    def __init__(self) -> None:
-        self.logprobs: list[list[float]] = []
-        self._last: Any = None
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        self.record_last(input_ids)
-        self._last = scores.float().log_softmax(-1)
-        return scores
-
-    def record_last(self, input_ids: Any) -> None:
-        """Log-probabilities of the newest tokens under the logits seen before them."""
-        if self._last is not None:
-            self.logprobs.append(self._last.gather(1, input_ids[:, -1:]).squeeze(1).tolist())
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> list[int]:
-    configured = model.generation_config.eos_token_id
-    ids = configured if isinstance(configured, list) else [configured]
-    return sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})

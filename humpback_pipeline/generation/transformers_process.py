@@ -13,9 +13,19 @@ from humpback_pipeline.generation.engine import (
     ClosesOnExit,
     Generation,
     GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
 )
-from humpback_pipeline.generation.engine_process import EngineProcess, Handlers
-from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
+from humpback_pipeline.generation.engine_process import EngineProcess
+from humpback_pipeline.generation.streaming import (
+    Feed,
+    MappedFeed,
+    Stream,
+    Task,
+    answers_in_order,
+)
+from humpback_pipeline.recipe import GenerationRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 
 class TransformersProcess(ClosesOnExit):
@@ -27,7 +37,8 @@ class TransformersProcess(ClosesOnExit):
         settings: GenerationRecipe,
         *,
         cache_dir: Path | None,
-        devices: EngineSlot,
+        devices: EngineSlot | None = None,
+        batch_fraction: float = 1.0,
     ) -> None:
         from humpback_pipeline.models import servable_directory
 
@@ -36,6 +47,7 @@ class TransformersProcess(ClosesOnExit):
             "folder": str(folder),
             "settings": settings.model_dump(mode="json"),
             "cache_dir": str(cache_dir) if cache_dir is not None else None,
+            "batch_fraction": batch_fraction,
         }
         self._process = EngineProcess("transformers", arguments, devices)
         self.pid = self._process.pid
@@ -52,64 +64,82 @@ class TransformersProcess(ClosesOnExit):
         self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
     ) -> list[Generation]:
         """See TextGenerator."""
-        answers = self._ask("generate", requests, sampling=sampling.model_dump(mode="json"))
-        return [Generation(**answer) for answer in answers]
+        return answers_in_order(self, Task("generate", (sampling,)), requests)
 
     def choose(
         self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
     ) -> list[ChoiceProbabilities]:
         """See TextGenerator."""
-        answers = self._ask("choose", requests, choices=choices)
-        return [
-            ChoiceProbabilities(**{**answer, "probabilities": tuple(answer["probabilities"])})
-            for answer in answers
-        ]
+        return answers_in_order(self, Task("choose", (choices,)), requests)
+
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
+        """See TextGenerator."""
+        return answers_in_order(self, Task("likelihoods"), requests)
+
+    def stream(self, task: Task, feed: Feed[Any]) -> Stream:
+        """See StreamingEngine."""
+        arguments: dict[str, Any] = {}
+        if task.method == "generate":
+            arguments = {"sampling": task.arguments[0].model_dump(mode="json")}
+        elif task.method == "choose":
+            arguments = {"choices": list(task.arguments[0])}
+        plain = MappedFeed(feed, lambda _, request: asdict(request))
+        for finished in self._process.stream(task.method, plain, **arguments):
+            answers = [(i, _answer_of(task.method, answer)) for i, answer in finished]
+            self.n_truncated += sum(was_cut(answer) for _, answer in answers)
+            yield answers
 
     def close(self) -> None:
         """End the child."""
         self._process.close()
 
-    def _ask(
-        self, method: str, requests: Sequence[GenerationRequest], **arguments: Any
-    ) -> list[dict[str, Any]]:
-        plain = [asdict(request) for request in requests]
-        answer = self._process.ask(method, requests=plain, **arguments)
-        self.n_truncated = answer["n_truncated"]
-        answers: list[dict[str, Any]] = answer["answers"]
-        return answers
 
+class ServedTransformers:
+    """What the child answers with."""
 
-def transformers_handlers() -> Handlers:
-    """What the child answers."""
-    from humpback_pipeline.generation.transformers_engine import TransformersGenerator
+    def start(
+        self, folder: str, settings: dict[str, Any], cache_dir: str | None, batch_fraction: float
+    ) -> dict[str, Any]:
+        """Load the model; return what it is called and known by."""
+        from humpback_pipeline.generation.transformers_engine import TransformersGenerator
 
-    engines: list[TransformersGenerator] = []
-
-    def start(folder: str, settings: dict[str, Any], cache_dir: str | None) -> dict[str, Any]:
-        cache = Path(cache_dir) if cache_dir else None
-        engine = TransformersGenerator(Path(folder), GenerationRecipe(**settings), cache_dir=cache)
-        engines.append(engine)
+        self._engine = TransformersGenerator(
+            Path(folder),
+            GenerationRecipe(**settings),
+            cache_dir=Path(cache_dir) if cache_dir else None,
+            batch_fraction=batch_fraction,
+        )
         return {
-            "name": engine.name,
-            "model_hash": engine.model_hash,
-            "identity": engine.identity,
+            "name": self._engine.name,
+            "model_hash": self._engine.model_hash,
+            "identity": self._engine.identity,
         }
 
-    def generate(requests: list[dict[str, Any]], sampling: dict[str, Any]) -> dict[str, Any]:
-        answers = engines[0].generate(_requests(requests), SamplingRecipe(**sampling))
-        return _answer(engines[0], answers)
-
-    def choose(requests: list[dict[str, Any]], choices: list[str]) -> dict[str, Any]:
-        return _answer(engines[0], engines[0].choose(_requests(requests), tuple(choices)))
-
-    return {"start": start, "generate": generate, "choose": choose}
-
-
-def _requests(plain: list[dict[str, Any]]) -> list[GenerationRequest]:
-    return [GenerationRequest(**{**one, "cuttable": tuple(one["cuttable"])}) for one in plain]
+    def stream(self, method: Any, feed: Feed[Any], **arguments: Any) -> Stream:
+        """`TransformersGenerator.stream` in JSON's types."""
+        task = Task(method)
+        if method == "generate":
+            task = Task(method, (SamplingRecipe(**arguments["sampling"]),))
+        elif method == "choose":
+            task = Task(method, (tuple(arguments["choices"]),))
+        requests = MappedFeed(feed, lambda _, plain: _request_of(method, plain))
+        for finished in self._engine.stream(task, requests):
+            yield [(i, asdict(answer)) for i, answer in finished]
 
 
-def _answer(
-    engine: Any, answers: Sequence[Generation] | Sequence[ChoiceProbabilities]
-) -> dict[str, Any]:
-    return {"answers": [asdict(one) for one in answers], "n_truncated": engine.n_truncated}
+def was_cut(answer: Generation | ChoiceProbabilities | Likelihood) -> bool:
+    """Whether not all of a request fitted."""
+    return answer.cut if isinstance(answer, Likelihood) else answer.prompt_cut
+
+
+def _request_of(method: str, plain: dict[str, Any]) -> GenerationRequest | LikelihoodRequest:
+    fields = {**plain, "cuttable": tuple(plain["cuttable"])}
+    return LikelihoodRequest(**fields) if method == "likelihoods" else GenerationRequest(**fields)
+
+
+def _answer_of(method: str, plain: dict[str, Any]) -> Generation | ChoiceProbabilities | Likelihood:
+    if method == "generate":
+        return Generation(**plain)
+    if method == "likelihoods":
+        return Likelihood(**plain)
+    return ChoiceProbabilities(**{**plain, "probabilities": tuple(plain["probabilities"])})

@@ -9,16 +9,23 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from humpback_pipeline.generation.engine import GenerationError
-from humpback_pipeline.recipe import SamplingRecipe, VllmRecipe
+from humpback_pipeline.generation.engine import EngineDiedError, GenerationError
+from humpback_pipeline.generation.memory import ran_out_of_memory
+from humpback_pipeline.generation.streaming import Feed, Stream
+from humpback_pipeline.generation.vllm_stream import Method, Prompt, run_stream
+from humpback_pipeline.recipe import VllmRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+# Tokens that one step computes; vLLM's own default is this or twice as much.
+STEP_TOKENS = 8_192
+MIN_STEP_TOKENS = 512
 # Read by vLLM while it starts. A value the user has set stands.
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -37,64 +44,36 @@ class VllmModel:
     adapter_rank: int = 0
 
 
-@dataclass(frozen=True)
-class Completion:
-    """One sampled continuation; `sum_logprob` is under the model itself, before any sampling."""
-
-    text: str
-    finish_reason: str
-    n_tokens: int
-    sum_logprob: float
-
-
 class VllmCore:
-    """A running engine. Raises GenerationError, naming what to change, if it does not start."""
+    """A running engine. `batch_fraction`: of the tokens that one step computes by default.
 
-    def __init__(self, model: VllmModel, settings: VllmRecipe, seed: int) -> None:
+    Raises GenerationError, naming what to change, if it does not start, and EngineDiedError if it
+    does not for lack of memory.
+    """
+
+    def __init__(
+        self, model: VllmModel, settings: VllmRecipe, seed: int, batch_fraction: float = 1.0
+    ) -> None:
         self._model = model
         with _start_up():
             try:
-                self._llm: Any = _start(model, settings, seed)
+                self._llm: Any = _start(model, settings, seed, batch_fraction)
             except Exception as error:
-                raise GenerationError(_explain(error, model.path)) from error
+                kind = EngineDiedError if ran_out_of_memory(error) else GenerationError
+                raise kind(_explain(error, model.path)) from error
 
-    def complete(self, prompts: Sequence[list[int]], sampling: SamplingRecipe) -> list[Completion]:
-        """Sample one continuation of each prompt."""
-        from vllm import SamplingParams
+    def stream(
+        self, method: Method, feed: Feed[Prompt], sampling: SamplingRecipe | None = None
+    ) -> Stream:
+        """Answers as they finish: `Completion`s or lists of log-probabilities."""
+        if self._llm is None:
+            raise GenerationError("this engine has been closed; open another one")
+        lora = None
+        if self._model.adapter is not None:
+            from vllm.lora.request import LoRARequest
 
-        # No seed here: a request's own seed is more than the CPU engine can do (it dies of
-        # "CPU Generator does not use offset"), so the engine as a whole is seeded.
-        parameters = SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_new_tokens,
-            logprobs=0,
-        )
-        return [
-            Completion(
-                text=output.outputs[0].text,
-                finish_reason=output.outputs[0].finish_reason or "stop",
-                n_tokens=len(output.outputs[0].token_ids),
-                sum_logprob=float(output.outputs[0].cumulative_logprob or 0.0),
-            )
-            for output in self._run(prompts, parameters)
-        ]
-
-    def choice_logprobs(
-        self, prompts: Sequence[list[int]], token_ids: Sequence[list[int]]
-    ) -> list[list[float]]:
-        """Log-probability of each prompt's `token_ids` as its next token, in one step."""
-        from vllm import SamplingParams
-
-        parameters = [
-            SamplingParams(temperature=0.0, max_tokens=1, detokenize=False, logprob_token_ids=ids)
-            for ids in token_ids
-        ]
-        answers = []
-        for ids, output in zip(token_ids, self._run(prompts, parameters), strict=True):
-            found = output.outputs[0].logprobs[0]
-            answers.append([float(found[token].logprob) for token in ids])
-        return answers
+            lora = LoRARequest("adapter", 1, str(self._model.adapter))
+        return run_stream(self._llm, method, feed, sampling, lora)
 
     def close(self) -> None:
         """Stop the engine and give back its memory, as far as one process can."""
@@ -107,22 +86,8 @@ class VllmCore:
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _run(self, prompts: Sequence[list[int]], parameters: Any) -> list[Any]:
-        if self._llm is None:
-            raise GenerationError("this engine has been closed; open another one")
-        if not prompts:
-            return []
-        lora = None
-        if self._model.adapter is not None:
-            from vllm.lora.request import LoRARequest
 
-            lora = LoRARequest("adapter", 1, str(self._model.adapter))
-        inputs = [{"prompt_token_ids": list(ids)} for ids in prompts]
-        outputs = self._llm.generate(inputs, parameters, use_tqdm=False, lora_request=lora)
-        return list(outputs)
-
-
-def _start(model: VllmModel, settings: VllmRecipe, seed: int) -> Any:
+def _start(model: VllmModel, settings: VllmRecipe, seed: int, batch_fraction: float) -> Any:
     from vllm import LLM
     from vllm.platforms import current_platform
 
@@ -132,6 +97,9 @@ def _start(model: VllmModel, settings: VllmRecipe, seed: int) -> Any:
         options["kv_cache_memory_bytes"] = settings.cpu_kv_cache_gib << 30
     else:
         options["gpu_memory_utilization"] = settings.gpu_memory_fraction
+    if batch_fraction < 1:
+        least = max(MIN_STEP_TOKENS, settings.max_concurrent_sequences)
+        options["max_num_batched_tokens"] = max(least, int(STEP_TOKENS * batch_fraction))
     if model.adapter is not None:
         rank = next((size for size in LORA_RANKS if size >= model.adapter_rank), None)
         if rank is None:

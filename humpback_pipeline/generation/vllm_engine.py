@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
     ClosesOnExit,
     Generation,
     GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
 )
-from humpback_pipeline.generation.fitting import PromptFitter
+from humpback_pipeline.generation.fitting import FittedAnswer, FittedPrompt, PromptFitter
 from humpback_pipeline.generation.probabilities import normalise_choices
+from humpback_pipeline.generation.streaming import (
+    Feed,
+    MappedFeed,
+    Stream,
+    Task,
+    answers_in_order,
+)
 from humpback_pipeline.generation.vllm_core import VllmCore, VllmModel
-from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
+from humpback_pipeline.generation.vllm_stream import Completion, Prompt
+from humpback_pipeline.recipe import GenerationRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 if TYPE_CHECKING:
     from humpback_pipeline.generation.devices import EngineSlot
@@ -26,7 +38,8 @@ class VllmGenerator(ClosesOnExit):
     """A TextGenerator on vLLM. `folder` is a full model or an adapter.
 
     With `generation.vllm.own_process`, and beside other slots, the engine is a child process that
-    ends with `close`, and with this process. Raises GenerationError or BaseModelError.
+    ends with `close`, and with this process; `pid` is the process it runs in. `batch_fraction`: see
+    `VllmCore`. Raises GenerationError or BaseModelError.
     """
 
     def __init__(
@@ -36,6 +49,7 @@ class VllmGenerator(ClosesOnExit):
         *,
         cache_dir: Path | None = None,
         devices: EngineSlot | None = None,
+        batch_fraction: float = 1.0,
     ) -> None:
         from humpback_pipeline.models import load_tokenizer
 
@@ -48,9 +62,13 @@ class VllmGenerator(ClosesOnExit):
         if vllm.own_process or (devices is not None and not devices.alone):
             from humpback_pipeline.generation.vllm_process import VllmProcess
 
-            self._core: VllmCore | VllmProcess = VllmProcess(model, vllm, settings.seed, devices)
+            self._core: VllmCore | VllmProcess = VllmProcess(
+                model, vllm, settings.seed, batch_fraction, devices
+            )
+            self.pid = self._core.pid
         else:
-            self._core = VllmCore(model, vllm, settings.seed)
+            self._core = VllmCore(model, vllm, settings.seed, batch_fraction)
+            self.pid = os.getpid()
 
     @property
     def n_truncated(self) -> int:
@@ -71,40 +89,86 @@ class VllmGenerator(ClosesOnExit):
         self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
     ) -> list[Generation]:
         """See TextGenerator."""
-        prompts = [self._fitter.fit(request, sampling.max_new_tokens) for request in requests]
-        completions = self._core.complete([prompt.token_ids for prompt in prompts], sampling)
-        return [
-            Generation(
-                request_id=request.request_id,
-                text=completion.text,
-                finish_reason=completion.finish_reason,
-                n_prompt_tokens=len(prompt.token_ids),
-                n_tokens=completion.n_tokens,
-                mean_logprob=completion.sum_logprob / completion.n_tokens
-                if completion.n_tokens
-                else None,
-                prompt_cut=prompt.cut,
-            )
-            for request, prompt, completion in zip(requests, prompts, completions, strict=True)
-        ]
+        return answers_in_order(self, Task("generate", (sampling,)), requests)
 
     def choose(
         self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
     ) -> list[ChoiceProbabilities]:
         """See TextGenerator."""
-        asked = [self._fitter.choice_request(request, choices) for request in requests]
-        prompts = [self._fitter.fit(request, 1) for request, _ in asked]
-        logprobs = self._core.choice_logprobs(
-            [prompt.token_ids for prompt in prompts], [ids for _, ids in asked]
-        )
-        return [
-            normalise_choices(request.request_id, values, prompt.cut)
-            for request, prompt, values in zip(requests, prompts, logprobs, strict=True)
-        ]
+        return answers_in_order(self, Task("choose", (choices,)), requests)
+
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
+        """See TextGenerator."""
+        return answers_in_order(self, Task("likelihoods"), requests)
+
+    def stream(self, task: Task, feed: Feed[Any]) -> Stream:
+        """See StreamingEngine."""
+        if task.method == "generate":
+            return self._stream_generate(feed, *task.arguments)
+        if task.method == "choose":
+            return self._stream_choose(feed, *task.arguments)
+        return self._stream_likelihoods(feed)
+
+    def _stream_generate(self, feed: Feed[GenerationRequest], sampling: SamplingRecipe) -> Stream:
+        asked: dict[int, tuple[GenerationRequest, FittedPrompt]] = {}
+
+        def fit(i: int, request: GenerationRequest) -> Prompt:
+            prompt = self._fitter.fit(request, sampling.max_new_tokens)
+            asked[i] = (request, prompt)
+            return Prompt(prompt.token_ids)
+
+        for finished in self._core.stream("complete", MappedFeed(feed, fit), sampling):
+            yield [(i, _generation(*asked.pop(i), completion)) for i, completion in finished]
+
+    def _stream_choose(self, feed: Feed[GenerationRequest], choices: tuple[str, ...]) -> Stream:
+        asked: dict[int, tuple[str, bool]] = {}
+
+        def fit(i: int, request: GenerationRequest) -> Prompt:
+            spelled, token_ids = self._fitter.choice_request(request, choices)
+            prompt = self._fitter.fit(spelled, 1)
+            asked[i] = (request.request_id, prompt.cut)
+            return Prompt(prompt.token_ids, token_ids)
+
+        for finished in self._core.stream("choice_logprobs", MappedFeed(feed, fit)):
+            answers = []
+            for i, logprobs in finished:
+                request_id, cut = asked.pop(i)
+                answers.append((i, normalise_choices(request_id, logprobs, cut)))
+            yield answers
+
+    def _stream_likelihoods(self, feed: Feed[LikelihoodRequest]) -> Stream:
+        asked: dict[int, tuple[str, FittedAnswer]] = {}
+
+        def fit(i: int, request: LikelihoodRequest) -> Prompt:
+            fitted = self._fitter.fit_answer(request)
+            asked[i] = (request.request_id, fitted)
+            return Prompt(fitted.token_ids, fitted.start)
+
+        for finished in self._core.stream("prompt_logprobs", MappedFeed(feed, fit)):
+            answers = []
+            for i, logprobs in finished:
+                request_id, fitted = asked.pop(i)
+                answers.append((i, fitted.likelihood(request_id, logprobs)))
+            yield answers
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""
         self._core.close()
+
+
+def _generation(
+    request: GenerationRequest, prompt: FittedPrompt, completion: Completion
+) -> Generation:
+    n_tokens = completion.n_tokens
+    return Generation(
+        request_id=request.request_id,
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        n_prompt_tokens=len(prompt.token_ids),
+        n_tokens=n_tokens,
+        mean_logprob=completion.sum_logprob / n_tokens if n_tokens else None,
+        prompt_cut=prompt.cut,
+    )
 
 
 def served_hash(folder: Path, cache_dir: Path | None) -> str:

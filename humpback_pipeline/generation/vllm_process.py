@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from humpback_pipeline.generation.engine_process import EngineProcess, Handlers
-from humpback_pipeline.generation.vllm_core import Completion, VllmCore, VllmModel
-from humpback_pipeline.recipe import SamplingRecipe, VllmRecipe
+from humpback_pipeline.generation.engine_process import EngineProcess
+from humpback_pipeline.generation.streaming import Feed, MappedFeed, Stream
+from humpback_pipeline.generation.vllm_core import VllmCore, VllmModel
+from humpback_pipeline.generation.vllm_stream import Completion, Method, Prompt
+from humpback_pipeline.recipe import VllmRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 if TYPE_CHECKING:
     from humpback_pipeline.generation.devices import EngineSlot
@@ -23,6 +25,7 @@ class VllmProcess:
         model: VllmModel,
         settings: VllmRecipe,
         seed: int,
+        batch_fraction: float = 1.0,
         devices: EngineSlot | None = None,
     ) -> None:
         adapter = str(model.adapter) if model.adapter is not None else None
@@ -30,44 +33,43 @@ class VllmProcess:
             "model": {"path": str(model.path), "adapter": adapter, "rank": model.adapter_rank},
             "settings": settings.model_dump(mode="json"),
             "seed": seed,
+            "batch_fraction": batch_fraction,
         }
         self._process = EngineProcess("vllm", arguments, devices)
         self.pid = self._process.pid
 
-    def complete(self, prompts: Sequence[list[int]], sampling: SamplingRecipe) -> list[Completion]:
-        """See `VllmCore.complete`."""
-        answers = self._process.ask(
-            "complete", prompts=list(prompts), sampling=sampling.model_dump(mode="json")
-        )
-        return [Completion(**answer) for answer in answers]
-
-    def choice_logprobs(
-        self, prompts: Sequence[list[int]], token_ids: Sequence[list[int]]
-    ) -> list[list[float]]:
-        """See `VllmCore.choice_logprobs`."""
-        answers: list[list[float]] = self._process.ask(
-            "choice_logprobs", prompts=list(prompts), token_ids=list(token_ids)
-        )
-        return answers
+    def stream(
+        self, method: Method, feed: Feed[Prompt], sampling: SamplingRecipe | None = None
+    ) -> Stream:
+        """See `VllmCore.stream`."""
+        plain = sampling.model_dump(mode="json") if sampling is not None else None
+        for finished in self._process.stream(method, feed, sampling=plain):
+            if method == "complete":
+                yield [(i, Completion(**answer)) for i, answer in finished]
+            else:
+                yield finished
 
     def close(self) -> None:
         """End the child."""
         self._process.close()
 
 
-def vllm_handlers() -> Handlers:
-    """What the child answers."""
-    cores: list[VllmCore] = []
+class ServedVllm:
+    """What the child answers with."""
 
-    def start(model: dict[str, Any], settings: dict[str, Any], seed: int) -> None:
+    def start(
+        self, model: dict[str, Any], settings: dict[str, Any], seed: int, batch_fraction: float
+    ) -> None:
+        """Start the engine."""
         adapter = Path(model["adapter"]) if model["adapter"] else None
         served = VllmModel(Path(model["path"]), adapter, model["rank"])
-        cores.append(VllmCore(served, VllmRecipe(**settings), seed))
+        self._core = VllmCore(served, VllmRecipe(**settings), seed, batch_fraction)
 
-    def complete(prompts: list[list[int]], sampling: dict[str, Any]) -> list[dict[str, Any]]:
-        return [asdict(c) for c in cores[0].complete(prompts, SamplingRecipe(**sampling))]
-
-    def choice_logprobs(prompts: list[list[int]], token_ids: list[list[int]]) -> list[list[float]]:
-        return cores[0].choice_logprobs(prompts, token_ids)
-
-    return {"start": start, "complete": complete, "choice_logprobs": choice_logprobs}
+    def stream(
+        self, method: Any, feed: Feed[Any], sampling: dict[str, Any] | None = None
+    ) -> Stream:
+        """`VllmCore.stream` in JSON's types."""
+        prompts = MappedFeed(feed, lambda _, plain: Prompt(*plain))
+        given = SamplingRecipe(**sampling) if sampling is not None else None
+        for finished in self._core.stream(method, prompts, given):
+            yield [(i, asdict(a) if isinstance(a, Completion) else a) for i, a in finished]

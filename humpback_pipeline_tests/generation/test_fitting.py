@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import byte_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import byte_tokenizer
 
 from humpback_pipeline.chat import JUDGE_PREFIX, Prompts, load_prompts, render_prompt
 from humpback_pipeline.generation import GenerationError, GenerationRequest

@@ -7,18 +7,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humpback_pipeline.generation.ledger import (
-    Ledger,
-    LedgerBusyError,
-    answer_with_ledger,
-    ledger_key,
-)
+from humpback_pipeline.generation.ledger import Ledger, LedgerBusyError, ledger_key
+from humpback_pipeline.generation.resuming import answer_with_ledger
+from humpback_pipeline.generation.streaming import in_batches
 from humpback_pipeline.progress import Progress
 
 # Answers ten records in chunks of three and kills itself before the chunk that holds `fatal`.
@@ -26,7 +24,10 @@ SCRIPT = textwrap.dedent(
     """
     import os, signal, sys
     from pathlib import Path
-    from humpback_pipeline.generation.ledger import Ledger, answer_with_ledger
+    from functools import partial
+    from humpback_pipeline.generation.ledger import Ledger
+    from humpback_pipeline.generation.resuming import answer_with_ledger
+    from humpback_pipeline.generation.streaming import in_batches
 
     folder, fatal = Path(sys.argv[1]), sys.argv[2]
 
@@ -39,8 +40,8 @@ SCRIPT = textwrap.dedent(
 
     records = [f"r{n}" for n in range(10)]
     answers = answer_with_ledger(
-        records, records, answer, ledger=Ledger(folder / "ledger.jsonl"), chunk_size=3,
-        stage="test", unit="records",
+        records, records, partial(in_batches, answer), ledger=Ledger(folder / "ledger.jsonl"),
+        chunk_size=3, stage="test", unit="records",
     )
     print(" ".join(answer["text"] for answer in answers))
     """
@@ -103,7 +104,13 @@ def ask_all(
         return [{"text": record * 2} for record in chunk]
 
     found = answer_with_ledger(
-        records, keys, answer, ledger=ledger, chunk_size=chunk_size, stage="test", unit="records"
+        records,
+        keys,
+        partial(in_batches, answer),
+        ledger=ledger,
+        chunk_size=chunk_size,
+        stage="test",
+        unit="records",
     )
     return [answer["text"] for answer in found]
 
@@ -163,7 +170,7 @@ def test_progress_tells_what_the_ledger_already_held(tmp_path: Path) -> None:
     answer_with_ledger(
         records,
         records,
-        lambda chunk: [{"text": ""} for _ in chunk],
+        partial(in_batches, lambda chunk: [{"text": ""} for _ in chunk]),
         ledger=ledger,
         chunk_size=2,
         stage="rating",

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import tiny_settings
+from tiny_settings import tiny_settings
 
 from humpback_pipeline.generation import (
     EngineSlot,
@@ -23,7 +23,8 @@ from humpback_pipeline.generation import (
 )
 from humpback_pipeline.generation.engine import ClosesOnExit
 from humpback_pipeline.progress import OnProgress, Progress
-from humpback_pipeline.recipe import GenerationRecipe, SamplingRecipe
+from humpback_pipeline.recipe import GenerationRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 SHARDS = [f"s{n}" for n in range(6)]
 
@@ -125,7 +126,7 @@ def test_two_real_engines_answer_as_one_does(tiny_model: Path, cache_dir: Path) 
         return open_generator(tiny_model, settings, cache_dir=cache_dir, devices=slot)
 
     def work(engine: TextGenerator, shard: str, on_progress: OnProgress) -> Any:
-        pids.add(getattr(engine, "pid", 0))
+        pids.add(engine.pid)  # type: ignore[attr-defined]
         requests = [
             GenerationRequest(f"{shard}-{n}", [{"role": "user", "content": f"{shard} {n}"}])
             for n in range(3)
@@ -150,7 +151,7 @@ def test_two_real_engines_answer_as_one_does(tiny_model: Path, cache_dir: Path) 
         for one, other in zip(rated, other_rated, strict=True):
             assert one.probabilities == pytest.approx(other.probabilities, abs=1e-3)
         assert identity == other_identity  # so that a ledger of one is the other's
-    children = pids - {0}
+    children = pids - {os.getpid()}
     assert len(children) == 2
     assert not [pid for pid in children if psutil.pid_exists(pid)]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import tiny_settings
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_settings import tiny_settings
 
 from humpback_pipeline.chat import Prompts
 from humpback_pipeline.curation import Pair, rate_pairs
@@ -26,7 +26,7 @@ from humpback_pipeline.generation import (
 )
 from humpback_pipeline.generation.augment import clean_instruction
 from humpback_pipeline.generation.engine import ClosesOnExit
-from humpback_pipeline.recipe import SamplingRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 SAMPLING = SamplingRecipe(max_new_tokens=8)
 PAIRS = [Pair("Name a tide.", "Spring tide."), Pair("Why is the sky blue?", "Rayleigh scattering.")]
@@ -82,6 +82,7 @@ def test_instructions_are_cleaned_and_bad_ones_dropped_by_reason(prompts: Prompt
             "output_chars": 10,
             "finish_reason": "stop",
             "mean_logprob": -1.0,
+            "n_candidates": 1,
         }
     ]
     assert result.dropped == {"empty_instruction": 1, "cut_instruction": 1}

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 
 import pytest
-from conftest import tiny_settings
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_settings import tiny_settings
 
 from humpback_pipeline.chat import render_prompt
 from humpback_pipeline.curation import expected_rating
@@ -18,11 +18,11 @@ from humpback_pipeline.generation import (
     TextGenerator,
     open_generator,
 )
-from humpback_pipeline.generation.fitting import FittedPrompt
 from humpback_pipeline.generation.probabilities import normalise_choices
 from humpback_pipeline.generation.transformers_engine import TransformersGenerator
+from humpback_pipeline.generation.transformers_sampling import sample
 from humpback_pipeline.models import load_causal_lm, load_tokenizer
-from humpback_pipeline.recipe import SamplingRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 SAMPLING = SamplingRecipe(temperature=0.7, top_p=0.9, max_new_tokens=12)
 GREEDY = SamplingRecipe(temperature=0.0, max_new_tokens=12)
@@ -56,7 +56,7 @@ def test_logprobs_are_the_models_own_even_when_sampling(tiny_model: Path, cache_
     # The batch is asked below its public face: bytes that are no text cannot be told from it.
     engine = TransformersGenerator(tiny_model, settings, cache_dir=cache_dir)
     prompts = [render_prompt(tokenizer, request.messages) for request in REQUESTS]
-    answers = engine._sample([FittedPrompt(ids, cut=False) for ids in prompts], SAMPLING)
+    answers = sample(model, tokenizer, engine._padded(prompts), SAMPLING)
 
     for prompt, (ids, logprobs, ended) in zip(prompts, answers, strict=True):
         with torch.inference_mode():

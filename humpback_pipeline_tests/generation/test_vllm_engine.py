@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import tiny_settings
+from tiny_settings import tiny_settings
 
 from humpback_pipeline.chat import Prompts
 from humpback_pipeline.curation import Pair, rate_pairs
@@ -23,8 +24,8 @@ from humpback_pipeline.generation import (
     TextGenerator,
     open_generator,
 )
-from humpback_pipeline.generation.vllm_process import VllmProcess
-from humpback_pipeline.recipe import SamplingRecipe
+from humpback_pipeline.generation.streaming import Task, WindowFeed, stream_answers
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,12 +88,42 @@ def test_generate_samples_and_measures_its_own_tokens(
             assert mine.mean_logprob == pytest.approx(theirs.mean_logprob, abs=0.05)
 
 
-def test_killed_engine_is_an_error_that_says_so(tiny_model: Path, cache_dir: Path) -> None:
-    settings = tiny_settings("vllm", own_process=True)
+def test_killed_engine_is_replaced_and_nothing_answered_is_asked_again(
+    tiny_model: Path, cache_dir: Path, generator: TextGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = tiny_settings("vllm", own_process=True, max_concurrent_sequences=4)
+    requests = [
+        replace(r, request_id=f"{n}-{r.request_id}") for n in range(8) for r in requests_of()
+    ]
+    feed = WindowFeed(requests, 8)
+    answers: dict[int, str] = {}
     with open_generator(tiny_model, settings, cache_dir=cache_dir) as opened:
-        os.kill(child_of(opened).pid, signal.SIGKILL)
-        with pytest.raises(GenerationError, match="exit status -9"):
-            opened.choose(requests_of("Score: "), DIGITS)
+        killed = child_of(opened).pid
+        for finished in stream_answers(opened, Task("generate", (GREEDY,)), feed):
+            assert not answers.keys() & {i for i, _ in finished}
+            answers.update((i, answer.request_id) for i, answer in finished)
+            feed.saved(len(finished))
+            if len(answers) >= 6 and child_of(opened).pid == killed:
+                os.kill(killed, signal.SIGKILL)
+        assert [answers[i] for i in range(24)] == [request.request_id for request in requests]
+        assert child_of(opened).pid != killed
+        assert "max_concurrent_sequences 4 → 2" in caplog.text
+
+
+def test_stream_that_is_given_up_leaves_the_engine_clean(vllm: TextGenerator) -> None:
+    long = SamplingRecipe(max_new_tokens=2_000)
+    requests = [
+        replace(r, request_id=f"{n}-{r.request_id}") for n in range(30) for r in requests_of()
+    ]
+    stream = stream_answers(vllm, Task("generate", (long,)), WindowFeed(requests, 50))
+    next(stream)
+    stream.close()
+    start_s = time.monotonic()
+
+    answers = vllm.generate(requests_of(), GREEDY)
+
+    assert [answer.request_id for answer in answers] == ["r0", "r1", "r2"]
+    assert time.monotonic() - start_s < 10
 
 
 def test_native_adapter_agrees_with_merged_one_and_close_returns_memory(
@@ -123,7 +154,7 @@ import os, sys, torch
 from pathlib import Path
 from humpback_pipeline.generation import GenerationRequest, open_generator
 sys.path.insert(0, sys.argv[3])
-from conftest import tiny_settings
+from tiny_settings import tiny_settings
 request = GenerationRequest("a", [{"role": "user", "content": "Hi"}], "Score: ")
 before, threads = dict(os.environ), torch.set_num_threads
 settings, cache_dir = tiny_settings("vllm", own_process=False), Path(sys.argv[2])
@@ -140,7 +171,7 @@ assert torch.set_num_threads is threads
 def test_engine_in_this_process_can_be_opened_twice_and_undoes_its_settings(
     tiny_model: Path, cache_dir: Path
 ) -> None:
-    folder = str(Path(__file__).parent)
+    folder = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tiny_model), str(cache_dir), folder],
         capture_output=True,
@@ -159,11 +190,11 @@ ORPHAN_SCRIPT = """
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from conftest import tiny_settings
+from tiny_settings import tiny_settings
 from humpback_pipeline.generation import open_generator
 settings = tiny_settings("vllm", own_process=True)
 engine = open_generator(sys.argv[1], settings, cache_dir=Path(sys.argv[2]))
-print(engine._core.pid, flush=True)
+print(engine.pid, flush=True)
 time.sleep(120)
 """
 
@@ -171,7 +202,7 @@ time.sleep(120)
 def test_engine_ends_when_its_killed_parent_cannot_close_it(
     tiny_model: Path, cache_dir: Path
 ) -> None:
-    folder = str(Path(__file__).parent)
+    folder = str(Path(__file__).parents[1])
     with subprocess.Popen(
         [sys.executable, "-c", ORPHAN_SCRIPT, str(tiny_model), str(cache_dir), folder],
         stdout=subprocess.PIPE,
@@ -193,6 +224,6 @@ def test_start_that_fails_says_what_to_change(tiny_model: Path, cache_dir: Path)
 
 
 def child_of(generator: TextGenerator) -> psutil.Process:
-    core = generator._core  # type: ignore[attr-defined]
-    assert isinstance(core, VllmProcess)
-    return psutil.Process(core.pid)
+    pid = generator.pid  # type: ignore[attr-defined]
+    assert pid != os.getpid()
+    return psutil.Process(pid)

@@ -1,0 +1,105 @@
+"""An engine that starts when it is first asked: if the ledger has all answers, it never does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from humpback_pipeline.generation.devices import EngineSlot
+from humpback_pipeline.generation.engine import (
+    ChoiceProbabilities,
+    ClosesOnExit,
+    Generation,
+    GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
+    TextGenerator,
+    open_generator,
+)
+from humpback_pipeline.generation.streaming import Feed, Stream, Task, stream_answers
+from humpback_pipeline.generation.vllm_engine import served_hash
+from humpback_pipeline.models import adapter_base
+from humpback_pipeline.recipe import GenerationRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
+
+
+class LazyGenerator(ClosesOnExit):
+    """A TextGenerator whose engine starts with the first question, and again after `close`.
+
+    `folder` is a full model or an adapter; not for endpoints, which start nothing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: GenerationRecipe,
+        *,
+        cache_dir: Path | None = None,
+        devices: EngineSlot | None = None,
+    ) -> None:
+        self._folder, self._settings = folder, settings
+        self._cache_dir, self._devices = cache_dir, devices
+        self.name = f"{settings.engine}:{folder.name}"
+        self.identity: dict[str, str | int] = engine_identity(folder, settings, cache_dir)
+        self.model_hash = str(self.identity["model"])
+        self._engine: TextGenerator | None = None
+        self._n_truncated = 0
+
+    @property
+    def n_truncated(self) -> int:
+        """Prompts cut to fit so far."""
+        return self._n_truncated + (self._engine.n_truncated if self._engine is not None else 0)
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
+    ) -> list[Generation]:
+        """See TextGenerator."""
+        return self._started().generate(requests, sampling)
+
+    def choose(
+        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
+    ) -> list[ChoiceProbabilities]:
+        """See TextGenerator."""
+        return self._started().choose(requests, choices)
+
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
+        """See TextGenerator."""
+        return self._started().likelihoods(requests)
+
+    def stream(self, task: Task, feed: Feed[Any]) -> Stream:
+        """See StreamingEngine."""
+        return stream_answers(self._started(), task, feed)
+
+    def close(self) -> None:
+        """Stop the engine if it runs."""
+        if self._engine is not None:
+            self._n_truncated += self._engine.n_truncated
+            self._engine.close()
+            self._engine = None
+
+    def _started(self) -> TextGenerator:
+        if self._engine is None:
+            self._engine = open_generator(
+                self._folder, self._settings, cache_dir=self._cache_dir, devices=self._devices
+            )
+            assert self._engine.identity == self.identity, "ledger keys would not match"
+        return self._engine
+
+
+def engine_identity(
+    folder: Path, settings: GenerationRecipe, cache_dir: Path | None
+) -> dict[str, str | int]:
+    """What shapes an engine's answers besides a request, as the engine itself would say it."""
+    window = settings.vllm.max_model_tokens
+    if settings.engine == "transformers":
+        base = adapter_base(folder, cache_dir) or folder
+        config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+        window = min(window, config.get("max_position_embeddings") or window)
+    return {
+        "engine": settings.engine,
+        "model": served_hash(folder, cache_dir),
+        "max_model_tokens": window,
+        "seed": settings.seed,
+    }
