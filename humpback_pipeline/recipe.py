@@ -15,6 +15,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from humpback_pipeline.recipe_corpus import CorpusRecipe
+from humpback_pipeline.recipe_curation import (
+    AugmentationRecipe,
+    CurationRecipe,
+    SamplingRecipe,
+    ScorerName,
+)
 from humpback_pipeline.recipe_operations import (
     ENVIRONMENT_NAME,
     AlertsRecipe,
@@ -43,14 +49,6 @@ class ChatRecipe(Section):
     tag_seed: str | None = "Answer in the style of an AI Assistant."
     tag_web: str | None = "Answer with knowledge from web search."
     rubric: DataPath | None = Field(None, description="Text file of the rating prompt.")
-
-
-class SamplingRecipe(Section):
-    """Nucleus sampling (paper section 3.1: T = 0.7, p = 0.9)."""
-
-    temperature: float = Field(0.7, ge=0.0, le=2.0)
-    top_p: float = Field(0.9, gt=0.0, le=1.0)
-    max_new_tokens: int = Field(512, ge=1)
 
 
 class VllmRecipe(Section):
@@ -101,36 +99,6 @@ class GenerationRecipe(Section):
         return self
 
 
-class AugmentationRecipe(Section):
-    """Self-augmentation: M_yx writes an instruction for each segment (paper section 2.2)."""
-
-    sampling: SamplingRecipe = SamplingRecipe()
-
-
-class SelectionRecipe(Section):
-    """Which rated pairs form the curated set: a rating threshold, a top fraction, or both."""
-
-    min_rating: float | None = Field(None, ge=1.0, le=5.0, description="A_4: 4.0; A_5: 4.5.")
-    top_fraction: float | None = Field(None, gt=0.0, le=1.0)
-
-    @model_validator(mode="after")
-    def _some_rule(self) -> SelectionRecipe:
-        if self.min_rating is None and self.top_fraction is None:
-            raise ValueError("give min_rating (paper: 4.5), top_fraction, or both")
-        return self
-
-
-class CurationRecipe(Section):
-    """Self-curation: rating and selection, iterated (paper section 2.3)."""
-
-    iterations: int = Field(2, ge=1, le=20)
-    scorer: Literal["expected"] = "expected"
-    selection: SelectionRecipe = SelectionRecipe(min_rating=4.5)
-    contamination_ngram_words: int = Field(
-        13, ge=3, description="Pairs sharing such an n-gram with evaluation data are dropped."
-    )
-
-
 class LoraRecipe(Section):
     """LoRA adapter (Hu et al., 2022); all linear layers as in QLoRA (Dettmers et al., 2023)."""
 
@@ -164,6 +132,17 @@ class EvaluationRecipe(Section):
     prompts: DataPath = Field(description="Prompts with reference outputs (AlpacaEval's shape).")
     max_prompts: int | None = Field(None, ge=2, description="A standard error needs two.")
     labelled_pairs: DataPath = Field(description="Pairs labelled 1 (good) or 0, for selection.")
+    scorers: tuple[ScorerName, ...] = Field(
+        ("expected", "relevance", "completeness", "weakest_link", "combined", "calibrated"),
+        description="Compared on the labelled pairs, beside the one that curation uses.",
+    )
+    hard_pairs: DataPath | None = Field(
+        None, description="Labelled pairs with subtler flaws; reported beside, never fitted on."
+    )
+    preferences: DataPath | None = Field(
+        None, description="Human or GPT-4 preferences (AlpacaEval's annotations) to agree with."
+    )
+    max_preferences: int = Field(200, ge=2, description="Of those, the first N by hash are rated.")
     sampling: SamplingRecipe = SamplingRecipe()
     judge: str | None = Field(None, description="Model of the judge; empty: the base model.")
 
@@ -211,7 +190,7 @@ class Recipe(Section):
             "seed": {"path"},
             "corpus": {"warc_dir", "processes"},
             "chat": {"rubric"},
-            "evaluation": {"prompts", "labelled_pairs"},
+            "evaluation": {"prompts", "labelled_pairs", "hard_pairs", "preferences"},
         }
         facts = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

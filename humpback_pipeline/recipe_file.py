@@ -37,6 +37,8 @@ PATH_FIELDS = (
     "chat.rubric",
     "evaluation.prompts",
     "evaluation.labelled_pairs",
+    "evaluation.hard_pairs",
+    "evaluation.preferences",
 )
 
 

@@ -84,7 +84,7 @@ class AlertsRecipe(Section):
 
 
 class ChecksRecipe(Section):
-    """Bounds of the asset checks that warn; those that block have no bounds to choose."""
+    """Bounds of asset checks; of those that block only `curated_set_usable` has one to choose."""
 
     max_dropped_fraction: Fraction = Field(0.5, description="Of seeds or augmented pairs.")
     min_segments_per_page: float = Field(0.02, ge=0, description="Yield of a WARC file.")
@@ -93,3 +93,9 @@ class ChecksRecipe(Section):
     )
     max_row_change: float = Field(0.5, gt=0, description="Relative to the version before.")
     max_position_bias: float = Field(0.2, gt=0, description="Of the judge, first against second.")
+    min_curated_pairs: int = Field(
+        5, ge=1, description="With fewer no model is trained; raise it for runs that matter."
+    )
+    max_alike_fraction: Fraction = Field(
+        0.5, description="Of curated pairs from one host, or whose instructions begin alike."
+    )

@@ -2,94 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Protocol, cast
+from dataclasses import dataclass
 
-from humpback_pipeline.chat import RATING_PREFIX, Prompts
-from humpback_pipeline.curation.records import RATINGS, Pair, Rating
-from humpback_pipeline.generation import GenerationRequest, Ledger, TextGenerator, choose_all
-from humpback_pipeline.progress import OnProgress, one_line
-
-DIGITS = ("1", "2", "3", "4", "5")
-
-
-class Scorer(Protocol):
-    """Rates pairs, in their order, each with a number in [1, 5]."""
-
-    def __call__(
-        self,
-        pairs: Sequence[Pair],
-        generator: TextGenerator,
-        prompts: Prompts,
-        *,
-        ledger: Ledger | None,
-        chunk_size: int,
-        on_progress: OnProgress,
-    ) -> list[Rating]:
-        """Rate `pairs` with the model behind `generator`."""
-        ...
+from humpback_pipeline.curation.calibrated import calibrated_scorer
+from humpback_pipeline.curation.expected import expected_scorer
+from humpback_pipeline.curation.external import external_scorer
+from humpback_pipeline.curation.likelihood_scorers import (
+    combined_scorer,
+    completeness_scorer,
+    relevance_scorer,
+    weakest_link_scorer,
+)
+from humpback_pipeline.curation.reasoned import reasoned_scorer
+from humpback_pipeline.curation.scoring import Scorer
 
 
-def expected_scorer(
-    pairs: Sequence[Pair],
-    generator: TextGenerator,
-    prompts: Prompts,
-    *,
-    ledger: Ledger | None,
-    chunk_size: int,
-    on_progress: OnProgress,
-) -> list[Rating]:
-    """The expected rating: the five digits' probabilities after `Score: `, weighted by the digit.
+@dataclass(frozen=True)
+class ScorerKind:
+    """A scorer and what it needs besides M_{t-1}.
 
-    The paper samples a rating and its reasoning; the expectation of the next token needs one step,
-    can always be read, and is a real number, as the threshold of 4.5 asks for.
+    reference: human pairs to rank by, and M_yx. labels: a calibration fitted on labelled pairs.
     """
-    requests = [
-        GenerationRequest(
-            pair.pair_id if pair.pair_id is not None else str(position),
-            prompts.rating_messages(pair.instruction, pair.output),
-            RATING_PREFIX,
-            cuttable=(pair.instruction, pair.output),
-        )
-        for position, pair in enumerate(pairs)
-    ]
-    answers = choose_all(
-        requests,
-        generator,
-        DIGITS,
-        ledger=ledger,
-        chunk_size=chunk_size,
-        stage="rating",
-        unit="pairs",
-        on_progress=on_progress,
-        describe=lambda request, answer: (
-            f"{expected_rating(answer.probabilities):.2f} for {one_line(request.cuttable[0])}"
-        ),
-    )
-    return [
-        Rating(
-            rating=expected_rating(answer.probabilities),
-            probabilities=cast("tuple[float, float, float, float, float]", answer.probabilities),
-            rationale=None,
-            scorer="expected",
-            mass=answer.mass,
-            prompt_cut=answer.prompt_cut,
-        )
-        for answer in answers
-    ]
+
+    rate: Scorer
+    needs_reference: bool = False
+    needs_labels: bool = False
 
 
-def expected_rating(probabilities: Sequence[float]) -> float:
-    """Mean of the ratings 1-5 under `probabilities`; rounding cannot carry it out of [1, 5]."""
-    weighted = math.fsum(p * r for p, r in zip(probabilities, RATINGS, strict=True))
-    return min(RATINGS[-1], max(RATINGS[0], weighted))
+SCORERS: dict[str, ScorerKind] = {
+    "expected": ScorerKind(expected_scorer),
+    "reasoned": ScorerKind(reasoned_scorer),
+    "relevance": ScorerKind(relevance_scorer, needs_reference=True),
+    "completeness": ScorerKind(completeness_scorer, needs_reference=True),
+    "weakest_link": ScorerKind(weakest_link_scorer, needs_reference=True),
+    "combined": ScorerKind(combined_scorer, needs_reference=True),
+    "external": ScorerKind(external_scorer),
+    "calibrated": ScorerKind(calibrated_scorer, needs_reference=True, needs_labels=True),
+}
 
 
-SCORERS: dict[str, Scorer] = {"expected": expected_scorer}
-
-
-def find_scorer(name: str) -> Scorer:
+def find_scorer(name: str) -> ScorerKind:
     """The scorer of that name. Raises ValueError that lists them."""
     if name not in SCORERS:
         raise ValueError(f"unknown scorer {name!r}; there is: {', '.join(sorted(SCORERS))}")

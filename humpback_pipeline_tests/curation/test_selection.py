@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humpback_pipeline.curation import ContaminationIndex, select_pairs
-from humpback_pipeline.recipe import SelectionRecipe
+from humpback_pipeline.recipe_curation import SelectionRecipe
 
 WORDS = [f"word{n}" for n in range(40)]
 

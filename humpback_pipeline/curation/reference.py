@@ -1,0 +1,94 @@
+"""The fixed reference that likelihoods are ranked against: pairs that people wrote.
+
+A likelihood by itself means little: it depends on model and subject. Its rank among the same
+model's likelihoods for human pairs does, and it is the same in every shard.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from humpback_pipeline.curation.records import HIGHEST, LOWEST
+from humpback_pipeline.curation.signals import SIGNALS
+
+MIN_REFERENCE_PAIRS = 20
+# The share of human pairs that a rating is above: A_4 takes what all but the worst twentieth of
+# people would have written, A_5 (4.5) what all but the worst fifth would.
+SHARE_BELOW_4 = 0.05
+SHARE_BELOW_4_5 = 0.20
+# How fast ratings fall below 4: a tenth of that share is rated 3.
+_FALL = 0.5 / math.log(10)
+
+
+class ReferencePairsError(ValueError):
+    """There are too few reference pairs to rank by."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Signals of the reference pairs: name → values, one for each pair, in the pairs' order.
+
+    Raises ReferencePairsError below `MIN_REFERENCE_PAIRS` pairs.
+    """
+
+    signals: Mapping[str, tuple[float, ...]]
+
+    def __post_init__(self) -> None:
+        n = min((len(values) for values in self.signals.values()), default=0)
+        if n < MIN_REFERENCE_PAIRS:
+            raise ReferencePairsError(
+                f"{n} reference pairs are too few to rank by; give at least "
+                f"{MIN_REFERENCE_PAIRS} seed pairs, or use scorer 'expected'."
+            )
+
+    @classmethod
+    def of(cls, signals: Iterable[Mapping[str, float]]) -> Reference:
+        """From the signals of each reference pair."""
+        rows = list(signals)
+        return cls({name: tuple(row[name] for row in rows) for name in SIGNALS})
+
+    def log_ranks(self, signals: Mapping[str, float], names: Sequence[str]) -> list[float]:
+        """ln of the percentile rank of each named signal."""
+        return [log_rank(signals[name], self.signals[name]) for name in names]
+
+    def rows(self) -> list[dict[str, float]]:
+        """The signals of each reference pair."""
+        n = len(next(iter(self.signals.values())))
+        return [{name: values[i] for name, values in self.signals.items()} for i in range(n)]
+
+
+def log_rank(value: float, reference: Sequence[float]) -> float:
+    """ln of the share of the reference at or below `value`; finite and increasing everywhere.
+
+    Below the whole reference it goes on as the normal-like tail would: linearly, by the spread of
+    the reference's lower half, so that the bad are still told from the worse.
+    """
+    ordered = np.sort(np.asarray(reference, dtype=np.float64))
+    n_below = int(np.searchsorted(ordered, value, side="right"))
+    if n_below:
+        return math.log(n_below / ordered.size)
+    median, tenth = np.quantile(ordered, 0.5), np.quantile(ordered, 0.1)
+    spread = max(float(median - tenth), 1e-9)
+    below = (value - float(ordered[0])) / spread
+    return max(-sys.float_info.max, below - math.log(ordered.size + 1))
+
+
+def rating_of_rank(log_share: float) -> float:
+    """The rating of a pair that `exp(log_share)` of the human pairs are no better than.
+
+    4.0 at `SHARE_BELOW_4`, 4.5 at `SHARE_BELOW_4_5`, 5.0 for the best; below 4 it falls with the
+    logarithm towards 1 and never stands still.
+    """
+    share = math.exp(min(log_share, 0.0))
+    if share >= SHARE_BELOW_4_5:
+        rating = 4.5 + 0.5 * (share - SHARE_BELOW_4_5) / (1.0 - SHARE_BELOW_4_5)
+    elif share >= SHARE_BELOW_4:
+        rating = 4.0 + 0.5 * (share - SHARE_BELOW_4) / (SHARE_BELOW_4_5 - SHARE_BELOW_4)
+    else:
+        rating = LOWEST + 3.0 / (1.0 + _FALL * (math.log(SHARE_BELOW_4) - log_share))
+    return min(HIGHEST, max(LOWEST, rating))
