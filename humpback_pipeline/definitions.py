@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from humpback_pipeline.assets.augmentation import AUGMENTATION_ASSETS
+from humpback_pipeline.assets.augmentation import build_augmentation
 from humpback_pipeline.assets.common import freshness_policy
 from humpback_pipeline.assets.corpus import CORPUS_ASSETS
 from humpback_pipeline.assets.evaluation import build_evaluation
@@ -18,6 +18,11 @@ from humpback_pipeline.automation.schedules import build_schedules
 from humpback_pipeline.automation.sensors import build_sensors
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.resources import build_workspace, no_objects
+from humpback_pipeline.stages.augmentation import (
+    augmented_set_name,
+    augmented_set_names,
+    backward_model_name,
+)
 
 # The recipe decides the shape of the graph (how many iterations); a faulty one stops the location
 # from loading, with an error that names its file, line and field.
@@ -29,13 +34,18 @@ defs = dg.Definitions(
     assets=[
         *SEED_ASSETS,
         *CORPUS_ASSETS,
-        *AUGMENTATION_ASSETS,
+        *build_augmentation(recipe),
         *(
             asset
             for t in range(iterations + 1)
-            for asset in build_iteration(t, freshness if t == iterations else None)
+            for asset in build_iteration(
+                t,
+                freshness if t == iterations else None,
+                augmented_set_name(recipe, max(1, t)),
+                backward_model_name(recipe, max(1, t)),
+            )
         ),
-        *build_evaluation(iterations, freshness),
+        *build_evaluation(iterations, freshness, augmented_set_names(recipe)),
     ],
     jobs=[*build_jobs(iterations), publish_version],
     sensors=[*build_sensors(recipe), *build_alert_sensors(recipe)],

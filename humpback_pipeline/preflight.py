@@ -76,11 +76,17 @@ def _check_corpus(workspace: Workspace) -> str:
 
 def _check_evaluation(workspace: Workspace) -> str:
     from humpback_pipeline.seeds import read_evaluation_prompts, read_labelled_pairs
+    from humpback_pipeline.seeds.evaluation_data import read_preferences
 
     evaluation = workspace.recipe.evaluation
     prompts = read_evaluation_prompts(evaluation.prompts)
     pairs = read_labelled_pairs(evaluation.labelled_pairs)
-    return f"evaluation: {len(prompts)} prompts, {len(pairs)} labelled pairs"
+    found = [f"{len(prompts)} prompts", f"{len(pairs)} labelled pairs"]
+    if evaluation.hard_pairs is not None:
+        found.append(f"{len(read_labelled_pairs(evaluation.hard_pairs))} hard pairs")
+    if evaluation.preferences is not None:
+        found.append(f"{len(read_preferences(evaluation.preferences))} preferences")
+    return f"evaluation: {', '.join(found)}"
 
 
 def _check_endpoint(workspace: Workspace) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from tiny_models import save_trainable_model
 from warcio.archiveiterator import ArchiveIterator
 
 from humpback_pipeline.recipe import load_recipe
@@ -31,43 +32,6 @@ SMALL_SHARDS = {
     "soils.warc.gz": (CLUEWEB22, 0, 2),
 }
 N_LABELLED = 16
-
-
-def save_tiny_model(folder: Path) -> None:
-    """A random two-layer Llama with a tokenizer trained on the bundled seeds."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
-    )
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2_000,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator((EXAMPLES / "seed_pairs.jsonl").read_text().splitlines(), trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>"
-    )
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4_096,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def free_port() -> int:
@@ -90,7 +54,10 @@ def cut_warc(target: Path, bundled: str, first_page: int, n_pages: int) -> None:
             start, length = records.get_record_offset(), records.get_record_length()
             if record.rec_type == "warcinfo" or first_page <= number < first_page + n_pages:
                 kept += content[start : start + length]
-    target.write_bytes(kept)
+    # Whole under its name, so that a sensor never sees a part.
+    partial = target.with_suffix(".partial")
+    partial.write_bytes(kept)
+    partial.replace(target)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -250,7 +217,7 @@ def make_project(
     text = yaml.safe_dump(merged(settings, nested(instance or {})))
     (project.dagster_home / "dagster.yaml").write_text(text)
     if model is None:
-        save_tiny_model(folder / "model")
+        save_trainable_model(folder / "model")
     else:
         shutil.copytree(model, folder / "model")
     write_jsonl(project.seeds, read_jsonl(EXAMPLES / "seed_pairs.jsonl")[:n_pairs])

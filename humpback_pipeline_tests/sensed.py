@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
-from projects import CLUEWEB22, WEB, cut_warc
+from projects import CLUEWEB22, WEB, cut_warc, write_jsonl
 
 from humpback_pipeline.assets.reported_checks import last_evaluation
 from humpback_pipeline.automation.partitions import WARC_SHARDS
@@ -83,14 +82,12 @@ class Sensed:
         (self.folder / "sensed.yaml").write_text(yaml.safe_dump(recipe))
 
     def write_pairs(self, pairs: list[dict[str, str]]) -> None:
-        self.seeds.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+        write_jsonl(self.seeds, pairs)
 
     def add_warc(self, key: str, pages: str | None = None) -> Path:
         """A small WARC file under `key`, with the pages of `PAGES[pages]`."""
         path = self.warc_dir / f"{key}.warc.gz"
-        partial = path.with_suffix(".partial")
-        cut_warc(partial, *PAGES[pages or key])
-        partial.replace(path)
+        cut_warc(path, *PAGES[pages or key])
         return path
 
     def segment(self, *keys: str, register: bool = True) -> None:

@@ -11,18 +11,26 @@ PACKAGE = Path(humpback_pipeline.__file__).parent
 # A room may import itself, the modules at the top level, and the rooms named here.
 ALLOWED = {
     "storage": set(),
+    "text": set(),
     "chat": {"storage"},
     "models": {"storage", "chat"},
-    "web": {"storage"},
-    "seeds": {"storage"},
-    "generation": {"storage", "chat", "models"},
-    "curation": {"storage", "chat", "models", "generation"},
+    "web": {"storage", "text"},
+    "seeds": {"storage", "text"},
+    "generation": {"storage", "text", "chat", "models"},
+    "curation": {"storage", "text", "chat", "models", "generation"},
     "training": {"storage", "chat", "models"},
-    "evaluation": {"storage", "chat", "generation"},
+    "evaluation": {"storage", "text", "chat", "generation"},
     "lineage": {"storage", "seeds"},
     "alerts": {"storage"},
 }
-PLAIN_TOP_LEVEL = {"recipe", "recipe_file", "recipe_operations", "recipe_section", "progress"}
+PLAIN_TOP_LEVEL = {
+    "recipe",
+    "recipe_curation",
+    "recipe_file",
+    "recipe_operations",
+    "recipe_section",
+    "progress",
+}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from humpback_pipeline import progress
-from humpback_pipeline.generation.ledger import Ledger, answer_with_ledger
+from humpback_pipeline.generation.ledger import Ledger
+from humpback_pipeline.generation.resuming import answer_with_ledger
+from humpback_pipeline.generation.streaming import in_batches
 from humpback_pipeline.progress import Progress, ProgressMeter, duration, one_line, paced
 
 
@@ -106,7 +109,7 @@ def test_line_names_rate_time_left_and_the_last_sample(tmp_path: Path) -> None:
     answer_with_ledger(
         ["a", "b", "c"],
         ["a", "b", "c"],
-        lambda chunk: [{"text": record.upper()} for record in chunk],
+        partial(in_batches, lambda chunk: [{"text": record.upper()} for record in chunk]),
         ledger=Ledger(tmp_path / "ledger.jsonl"),
         chunk_size=2,
         stage="writing",
@@ -114,7 +117,7 @@ def test_line_names_rate_time_left_and_the_last_sample(tmp_path: Path) -> None:
         on_progress=told.append,
         describe=lambda record, answer: f"{record} → {answer['text']}",
     )
-    assert [p.detail for p in told] == ["b → B", "c → C"]
+    assert [p.detail for p in told] == ["a → A", "c → C"]
     assert str(Progress("writing", 2, 4, "segments", 4.0, "b → B")) == (
         "writing: 2/4 segments, 0.50 segments/s, ETA 4 s · b → B"
     )

@@ -49,6 +49,14 @@ CHECKS = {
         "prompts, their references or held-out seeds: training on them would flatter the models.",
         blocking=True,
     ),
+    # written instructions
+    "instructions_vary": CheckText(
+        "Not most instructions of a shard are one and the same sentence."
+    ),
+    "instruction_likelihood_rose": CheckText(
+        "Held-out human instructions are likelier, given their outputs, under the retrained "
+        "backward model than under the one before."
+    ),
     # crawl
     "shard_read_whole": CheckText(
         "Warns when a WARC file was cut short: its lost tail is not in the data."
@@ -65,6 +73,16 @@ CHECKS = {
     "rating_shift": CheckText(
         "Ratings are distributed like those of the version before or, without one, of the "
         "iteration before: population stability index up to checks.max_rating_shift."
+    ),
+    # curated sets
+    "curated_set_usable": CheckText(
+        "Enough pairs to train on (checks.min_curated_pairs), selected by ratings that differ, and "
+        "not all with one beginning: anything else would be a training for nothing.",
+        blocking=True,
+    ),
+    "curated_set_varied": CheckText(
+        "Not most pairs from one host or with one beginning (checks.max_alike_fraction), nor all "
+        "with one rating or length."
     ),
     # models
     "loss_is_sane": CheckText(
@@ -88,6 +106,10 @@ CHECKS = {
     ),
     "position_bias": CheckText(
         "The judge does not simply prefer what it sees first (checks.max_position_bias)."
+    ),
+    "scorer_discriminates": CheckText(
+        "The recipe's scorer tells good labelled pairs from bad ones: AUC of 0.7 or more for every "
+        "model that rates. Otherwise says which scorer does better here."
     ),
 }
 

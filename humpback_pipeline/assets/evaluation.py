@@ -1,6 +1,6 @@
 """Group `evaluation`, first half: how good the models and the selection are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import polars as pl
@@ -20,17 +20,17 @@ from humpback_pipeline.assets.report import (
     report_asset,
 )
 from humpback_pipeline.assets.retries import retried
-from humpback_pipeline.evaluation import precision_recall_plot, render_markdown_table, win_rate_bars
+from humpback_pipeline.assets.selection_quality import selection_quality_asset
+from humpback_pipeline.evaluation import render_markdown_table, win_rate_bars
 from humpback_pipeline.resources import WorkspaceResource
-from humpback_pipeline.seeds import read_labelled_pairs
-from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.augmentation import AUGMENTED_SET
 from humpback_pipeline.stages.checks import (
     check_every_prompt_judged,
     check_position_bias,
     check_responses_cut,
     check_responses_not_empty,
 )
-from humpback_pipeline.stages.iteration import curated_set_name, model_name
+from humpback_pipeline.stages.iteration_names import curated_set_name, model_name
 from humpback_pipeline.stages.responses import (
     PREFERENCES_SCHEMA,
     RESPONSES_SCHEMA,
@@ -39,25 +39,25 @@ from humpback_pipeline.stages.responses import (
     write_responses,
     write_win_rates,
 )
-from humpback_pipeline.stages.selection_quality import (
-    LABELLED_RATINGS_SCHEMA,
-    SELECTION_QUALITY,
-    write_selection_quality,
-)
 
 
 def build_evaluation(
-    iterations: int, freshness: dg.FreshnessPolicy | None = None
+    iterations: int,
+    freshness: dg.FreshnessPolicy | None = None,
+    augmented: Sequence[str] = (AUGMENTED_SET,),
 ) -> list[dg.AssetsDefinition]:
-    """All evaluation assets for models M_0 … M_T; `freshness` is of the report."""
+    """All evaluation assets for models M_0 … M_T; `freshness` is of the report.
+
+    augmented: names of the augmented sets that are described.
+    """
     models = range(iterations + 1)
     curated = [curated_set_name(t) for t in range(1, iterations + 1)]
     return [
         *(_responses_asset(t) for t in models),
         _win_rates_asset([model_name(t) for t in models], [responses_name(t) for t in models]),
-        _selection_quality_asset([model_name(t) for t in range(iterations)]),
-        data_statistics_asset(curated),
-        instruction_diversity_asset(curated[-1]),
+        selection_quality_asset(iterations),
+        data_statistics_asset([*augmented, *curated]),
+        instruction_diversity_asset([*augmented, curated[-1]]),
         report_asset([*(model_name(t) for t in models), *curated], freshness),
     ]
 
@@ -158,68 +158,4 @@ def _judged_samples(
     return {
         f"best_of_{model}": sample_table(judged.sort("preference", descending=True), columns),
         f"worst_of_{model}": sample_table(judged.sort("preference"), columns),
-    }
-
-
-def _selection_quality_asset(raters: list[str]) -> dg.AssetsDefinition:
-    @dg.asset(
-        deps=raters,
-        check_specs=check_specs(SELECTION_QUALITY, *DATASET_CHECKS),
-        description=(
-            "Precision, recall and AUC of each rater's selection on labelled pairs, which no model "
-            "was trained on (paper table 8)."
-        ),
-        **asset_settings(GROUP, "vllm", "parquet", name=SELECTION_QUALITY, gpu=True),
-    )
-    @retried
-    def selection_quality(
-        context: dg.AssetExecutionContext, workspace: WorkspaceResource
-    ) -> dg.MaterializeResult:
-        opened = workspace.open()
-        manifest = write_selection_quality(opened, log_progress(context))
-        frame = opened.datasets.read(SELECTION_QUALITY)
-        curves = {
-            str(rater): (group["rating"].to_list(), [bool(label) for label in group["label"]])
-            for (rater,), group in frame.group_by(["rater"], maintain_order=True)
-        }
-        by_kind = frame.group_by("rater", "kind").agg(pl.col("rating").mean(), n=pl.len())
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(manifest.content_hash),
-            metadata={
-                "quality": dg.MetadataValue.md(
-                    render_markdown_table(pl.DataFrame(manifest.facts["quality"]))
-                ),
-                "mean_rating_by_kind": dg.MetadataValue.md(
-                    render_markdown_table(by_kind.sort("rater", "kind"))
-                ),
-                "plot": plot(precision_recall_plot(curves), "precision against recall per rater"),
-                **_misjudged_samples(opened, frame, raters[-1]),
-                **manifest_metadata(opened, manifest, context),
-            },
-            check_results=check_results(
-                context,
-                dataset_checks(opened, manifest, ["rater", "pair_id"], LABELLED_RATINGS_SCHEMA),
-            ),
-        )
-
-    return selection_quality
-
-
-def _misjudged_samples(
-    workspace: Workspace, ratings: pl.DataFrame, rater: str
-) -> dict[str, dg.MetadataValue]:
-    """The labelled pairs that `rater` is most wrong about."""
-    pairs = read_labelled_pairs(workspace.recipe.evaluation.labelled_pairs)
-    texts = pl.DataFrame(
-        [(pair.pair_id, pair.instruction, pair.output) for pair in pairs],
-        schema={"pair_id": pl.String, "instruction": pl.String, "output": pl.String},
-        orient="row",
-    )
-    rated = ratings.filter(pl.col("rater") == rater).join(texts, on="pair_id")
-    columns = ["rating", "kind", "instruction", "output"]
-    bad_rated_high = rated.filter(pl.col("label") == 0).sort("rating", descending=True)
-    good_rated_low = rated.filter(pl.col("label") == 1).sort("rating")
-    return {
-        f"bad_pairs_{rater}_rates_highest": sample_table(bad_rated_high, columns),
-        f"good_pairs_{rater}_rates_lowest": sample_table(good_rated_low, columns),
     }

@@ -3,7 +3,6 @@
 import dagster as dg
 import polars as pl
 
-from humpback_pipeline.assets.augmentation import augmented_set
 from humpback_pipeline.assets.checks import check_results, check_specs
 from humpback_pipeline.assets.common import asset_settings, shards_with
 from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, dataset_checks
@@ -20,7 +19,7 @@ from humpback_pipeline.stages.data_analysis import (
     write_data_statistics,
     write_instruction_diversity,
 )
-from humpback_pipeline.stages.iteration import model_name
+from humpback_pipeline.stages.iteration_names import model_name
 from humpback_pipeline.stages.report import write_report
 from humpback_pipeline.stages.responses import WIN_RATES
 from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY
@@ -29,11 +28,11 @@ from humpback_pipeline.stages.summary import funnel, trained_models
 GROUP = "evaluation"
 
 
-def data_statistics_asset(curated: list[str]) -> dg.AssetsDefinition:
-    """Table of lengths over seeds, augmented and curated sets."""
+def data_statistics_asset(pairs: list[str]) -> dg.AssetsDefinition:
+    """Table of lengths over the seeds and the sets of `pairs`, augmented and curated."""
 
     @dg.asset(
-        deps=[seed_pairs, augmented_set, *curated],
+        deps=[seed_pairs, *pairs],
         check_specs=check_specs(DATA_STATISTICS, *DATASET_CHECKS),
         description=(
             "How many examples the seeds, the augmented and the curated sets have, and how long "
@@ -63,11 +62,11 @@ def data_statistics_asset(curated: list[str]) -> dg.AssetsDefinition:
     return data_statistics
 
 
-def instruction_diversity_asset(last_curated: str) -> dg.AssetsDefinition:
-    """What the instructions of seeds, augmented and last curated set ask for."""
+def instruction_diversity_asset(pairs: list[str]) -> dg.AssetsDefinition:
+    """What the instructions of the seeds and the sets of `pairs` ask for."""
 
     @dg.asset(
-        deps=[seed_pairs, augmented_set, last_curated],
+        deps=[seed_pairs, *pairs],
         check_specs=check_specs(INSTRUCTION_DIVERSITY, *DATASET_CHECKS),
         description=(
             "What the instructions ask for: root verb and its noun object, distinct n-grams, and "

@@ -101,44 +101,6 @@ def loss_curve(
     return to_png(figure)
 
 
-def precision_recall_plot(
-    raters: Mapping[str, tuple[Sequence[float], Sequence[bool]]],
-    threshold: float | None = None,
-    title: str = "Selection quality",
-) -> bytes:
-    """Return precision against recall over all thresholds, one curve a rater.
-
-    raters: name → (ratings, labels). threshold: marked by a dot on each curve. A dotted line shows
-    the precision of selecting everything. Raters whose labels hold no positive are left out.
-    """
-    from sklearn.metrics import precision_recall_curve
-
-    from .selection_quality import precision_recall
-
-    figure, axes = _new_figure(title)
-    for number, (name, (ratings, labels)) in enumerate(raters.items()):
-        if not any(labels):
-            continue
-        colour = PALETTE[number % len(PALETTE)]
-        precision, recall, _ = precision_recall_curve(np.asarray(labels, bool), ratings)
-        recall, precision = _highest_at_each(recall, precision)
-        axes.plot(
-            recall,
-            precision,
-            drawstyle="steps-post",
-            color=colour,
-            linestyle=_DASHES[number % len(_DASHES)],
-            label=name,
-        )
-        if threshold is not None:
-            at = precision_recall(ratings, labels, threshold)
-            axes.plot(at.recall, at.precision, _MARKERS[number % 6], color=colour, markersize=8)
-        axes.axhline(sum(map(bool, labels)) / len(labels), color=INK, linestyle=":", linewidth=1)
-    _legend(axes)
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.05))
-    return to_png(figure)
-
-
 def scaling_plot(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     title: str = "Win rate against data size",

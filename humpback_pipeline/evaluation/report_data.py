@@ -76,21 +76,43 @@ class CuratedSet(_Record):
 
 
 class SelectionQualityRow(_Record):
-    """Precision, recall and AUC of one rater on labelled pairs (see `precision_recall`)."""
+    """One rater and scorer on labelled pairs (see `precision_recall` and `compare_selection`)."""
 
     rater: str
+    scorer: str = ""
     precision: float
     recall: float
+    f1: float | None = None
     auc: float
     n_selected: int
     n_positive: int
     n: int
     threshold: float
+    precision_interval: tuple[float, float] | None = None
+    recall_interval: tuple[float, float] | None = None
+    f1_interval: tuple[float, float] | None = None
+    auc_interval: tuple[float, float] | None = None
+    n_errors: int = 0
+    few_pairs: bool = False
+    cross_validated: bool = False
 
     @classmethod
     def of(cls, rater: str, measured: PrecisionRecall) -> SelectionQualityRow:
         """Return the row of a measurement."""
         return cls(rater=rater, **asdict(measured))
+
+
+class PreferenceAgreementRow(_Record):
+    """How often one rater and scorer agree with preferences (see `preference_agreement`)."""
+
+    rater: str
+    scorer: str
+    agreement: float
+    interval: tuple[float, float]
+    agreement_when_shorter: float | None
+    n_shorter: int
+    n_ties: int
+    n: int
 
 
 class WinRateRow(_Record):
@@ -186,7 +208,12 @@ class ReportData(_Record):
     models: list[ModelSummary] | None = None
     ratings: list[RatingSummary] | None = None
     curated_sets: list[CuratedSet] | None = None
-    selection_quality: list[SelectionQualityRow] | None = None
+    selection_quality: list[SelectionQualityRow] | None = Field(
+        None, description="Of the scorer in use, a row for each rater; the last rated last."
+    )
+    selection_scorers: list[SelectionQualityRow] = Field([], description="Of all scorers.")
+    selection_hard: list[SelectionQualityRow] = Field([], description="Same, on harder pairs.")
+    preference_agreement: list[PreferenceAgreementRow] = []
     selection_plot_png: bytes | None = None
     win_rates: list[WinRateRow] | None = None
     win_rates_plot_png: bytes | None = None

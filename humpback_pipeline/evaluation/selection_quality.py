@@ -27,6 +27,12 @@ class PrecisionRecall:
     n: int
     threshold: float
 
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0.0 where both are."""
+        both = self.precision + self.recall
+        return 2 * self.precision * self.recall / both if both else 0.0
+
 
 def precision_recall(
     ratings: Sequence[float], labels: Sequence[bool], threshold: float

@@ -48,8 +48,12 @@ GROUP_SENTENCES: dict[str, str] = {
 _GROUPS = (
     ("seed", r"seed_\w+"),
     ("corpus", r"clueweb_segments|corpus_selection"),
-    ("augmentation", r"backward_model|augmented_set"),
-    ("iteration", r"m(\d+)|curation_scores_(\d+)|curated_set_(\d+)"),
+    ("augmentation", r"backward_model|augmented_set|dropped_instructions"),
+    (
+        "iteration",
+        r"m(\d+)|(?:rater_calibration|curation_scores|curated_set|backward_model|augmented_set|dropped_instructions)"
+        r"_(\d+)",
+    ),
 )
 
 

@@ -35,6 +35,7 @@ RECIPE_ONLY = {
     "automation",
     "alerts",
     "curation.iterations",
+    "augmentation.retrain_backward_model",
 }
 MAX_SHOWN_CHARS = 60
 BOUNDS = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}

@@ -13,7 +13,12 @@ from humpback_pipeline.resources.launchpad import launchpad_fields, settings_of
 from humpback_pipeline.stages import Workspace
 
 # They shape the graph, which stands when a run begins.
-GRAPH_FIELDS = ("curation", "curation.iterations")
+GRAPH_FIELDS = (
+    "curation",
+    "curation.iterations",
+    "augmentation",
+    "augmentation.retrain_backward_model",
+)
 
 
 class WorkspaceResource(dg.ConfigurableResource):
@@ -21,6 +26,8 @@ class WorkspaceResource(dg.ConfigurableResource):
 
     graph_iterations: ClassVar[int | None] = None
     """How many iterations the graph has that this resource serves; None: not known."""
+    graph_retrains: ClassVar[bool | None] = None
+    """Whether that graph has a backward model for each iteration; None: not known."""
 
     recipe: str = Field(
         default="",
@@ -41,7 +48,8 @@ class WorkspaceResource(dg.ConfigurableResource):
         description=(
             "Any other recipe field for this run only, by its dotted name, values in YAML: "
             "{'training.lora.target_modules': '[q_proj, v_proj]'}. 'null' empties a field. "
-            "curation.iterations shapes the graph and can only be set in the recipe."
+            "curation.iterations and augmentation.retrain_backward_model shape the graph and can "
+            "only be set in the recipe."
         ),
     )
 
@@ -86,12 +94,16 @@ class WorkspaceResource(dg.ConfigurableResource):
         return {**self.overrides, **changes}
 
     def _check_fits_graph(self, recipe: Recipe) -> None:
-        wanted, there = recipe.curation.iterations, self.graph_iterations
-        if there is not None and wanted != there:
-            raise RecipeError(
-                f"recipe {recipe.name}: curation.iterations is {wanted}, but this graph was built "
-                f"for {there}; reload the code location with that recipe (HUMPBACK_RECIPE)."
-            )
+        retrains = recipe.augmentation.retrain_backward_model
+        for field, wanted, there in (
+            ("curation.iterations", recipe.curation.iterations, self.graph_iterations),
+            ("augmentation.retrain_backward_model", retrains, self.graph_retrains),
+        ):
+            if there is not None and wanted != there:
+                raise RecipeError(
+                    f"recipe {recipe.name}: {field} is {wanted}, but this graph was built for "
+                    f"{there}; reload the code location with that recipe (HUMPBACK_RECIPE)."
+                )
 
 
 def build_workspace(recipe: Recipe) -> WorkspaceResource:
@@ -99,6 +111,7 @@ def build_workspace(recipe: Recipe) -> WorkspaceResource:
     fields: dict[str, Any] = launchpad_fields(recipe)
     kind = create_model("RecipeWorkspaceResource", __base__=WorkspaceResource, **fields)
     kind.graph_iterations = recipe.curation.iterations
+    kind.graph_retrains = recipe.augmentation.retrain_backward_model
     kind.__doc__ = (
         f"The recipe {recipe.name!r}. Everything here is optional: what is left out is as the "
         "recipe has it."

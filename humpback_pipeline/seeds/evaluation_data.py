@@ -1,11 +1,14 @@
-"""Reading labelled pairs (how good is the selection?) and evaluation prompts (how good a model?).
+"""Reading what is measured on: labelled pairs, preferences (how good is the selection?) and
+evaluation prompts (how good a model?).
 
-Both are small sets that figures are computed from, so any bad record stops the reading.
+All are small sets that figures are computed from, so any bad record stops the reading.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from humpback_pipeline.seeds.fields import (
@@ -36,8 +39,31 @@ LABEL_FIELDS = ("label", "high_quality", "quality")
 REFERENCE_FIELDS = ("reference_output", *OUTPUT_FIELDS)
 _LABELS = {"good": 1, "bad": 0, "true": 1, "false": 0, "1": 1, "0": 0}
 _SHARED = (*INSTRUCTION_FIELDS, *INPUT_FIELDS, "id")
+_DRAW = 1.5
 
 Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two outputs for one prompt, and which a judge or a person prefers.
+
+    preference: 1.0 (output_1 is preferred) to 2.0 (output_2 is); 1.5 is a draw; None where the
+    judge gave no verdict. An output may be empty.
+    """
+
+    prompt_id: str
+    instruction: str
+    output_1: str
+    output_2: str
+    preference: float | None
+
+    @property
+    def preferred(self) -> int | None:
+        """1 or 2; None for a draw or no verdict."""
+        if self.preference is None or self.preference == _DRAW:
+            return None
+        return 2 if self.preference > _DRAW else 1
 
 
 def read_labelled_pairs(path: StrPath) -> list[LabelledPair]:
@@ -92,6 +118,34 @@ def read_evaluation_prompts(path: StrPath) -> list[EvaluationPrompt]:
 
     columns = (*_SHARED, *REFERENCE_FIELDS, "prompt_id", "category", "dataset")
     return list(_read(path, prompt, columns, "the recipe's path of the evaluation prompts"))
+
+
+def read_preferences(path: StrPath) -> list[Preference]:
+    """Read pairwise annotations in AlpacaEval's shape.
+
+    Fields instruction, output_1, output_2 and preference, a number (or one in quotes) from 1 to 2;
+    0 is AlpacaEval's older spelling of a draw, null of no verdict. Given ids (prompt_id, id) are
+    kept and must be unique; missing ones are made from the content.
+
+    Raises SeedDataError as `read_seed_pairs` under 'stop', and when no annotation prefers one.
+    """
+    ids = _Ids("preference", "prompt_id")
+
+    def preference(record: dict[str, Any], _: str) -> Preference:
+        instruction = instruction_of(record)
+        first = text_of(record, ("output_1",), "output", may_be_empty=True)
+        second = text_of(record, ("output_2",), "output", may_be_empty=True)
+        prompt_id = ids.of(record, instruction, first, second)
+        return Preference(prompt_id, instruction, first, second, _preference(record))
+
+    columns = (*_SHARED, "output_1", "output_2", "preference", "prompt_id")
+    read = list(_read(path, preference, columns, "the recipe's path of the preferences"))
+    if all(row.preferred is None for row in read):
+        raise SeedDataError(
+            f"{path}: none of {len(read)} annotations prefers an output. Remedy: give preferences "
+            "below 1.5 (output_1 is better) or above (output_2 is)."
+        )
+    return read
 
 
 class _Ids:
@@ -161,6 +215,25 @@ def _label(record: dict[str, Any]) -> int:
         raise RecordFault("wrong_label", name, describe_value(value), remedy)
     found = f"only the fields {describe_keys(list(record))}"
     raise RecordFault("missing_field", LABEL_FIELDS[0], found, remedy)
+
+
+def _preference(record: dict[str, Any]) -> float | None:
+    name, remedy = "preference", "write a number from 1 (output_1 is better) to 2 (output_2 is)"
+    if name not in record:
+        found = f"only the fields {describe_keys(list(record))}"
+        raise RecordFault("missing_field", name, found, remedy)
+    value = record[name]
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if number == 0:
+        return _DRAW
+    if not 1 <= number <= 2:
+        raise RecordFault("wrong_preference", name, describe_value(value), remedy)
+    return number
 
 
 def _optional(record: dict[str, Any], name: str) -> str:

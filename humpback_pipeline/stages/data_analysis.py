@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from humpback_pipeline.stages.augmentation import AUGMENTED_SET
-from humpback_pipeline.stages.iteration import curated_set_name
+from humpback_pipeline.stages.augmentation import augmented_set_names
+from humpback_pipeline.stages.iteration_names import curated_set_name
 from humpback_pipeline.stages.seed import SEED_PAIRS
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest
@@ -22,11 +22,12 @@ def write_data_statistics(workspace: Workspace, shards: Sequence[str]) -> Manife
 
     datasets = workspace.datasets
     names = [curated_set_name(t) for t in range(1, workspace.recipe.curation.iterations + 1)]
+    augmented = augmented_set_names(workspace.recipe)
     origin = workspace.origin(
         DATA_STATISTICS,
         inputs=[
             *(datasets.manifest(name) for name in (SEED_PAIRS, *names)),
-            *datasets.manifests(AUGMENTED_SET, shards),
+            *(m for name in augmented for m in datasets.manifests(name, shards)),
         ],
     )
     if unchanged := workspace.unchanged_dataset(origin):
@@ -34,7 +35,7 @@ def write_data_statistics(workspace: Workspace, shards: Sequence[str]) -> Manife
     frames = {
         SEED_PAIRS: datasets.scan(SEED_PAIRS),
         **{name: datasets.scan(name) for name in reversed(names)},
-        AUGMENTED_SET: datasets.scan_partitions(AUGMENTED_SET, shards),
+        **{name: datasets.scan_partitions(name, shards) for name in augmented},
     }
     table = data_statistics(frames)
     return workspace.write_dataset(origin, table, table.schema)
@@ -46,12 +47,13 @@ def write_instruction_diversity(workspace: Workspace, shards: Sequence[str]) -> 
 
     datasets = workspace.datasets
     last = curated_set_name(workspace.recipe.curation.iterations)
+    augmented = augmented_set_names(workspace.recipe)
     origin = workspace.origin(
         INSTRUCTION_DIVERSITY,
         inputs=[
             datasets.manifest(SEED_PAIRS),
             datasets.manifest(last),
-            *datasets.manifests(AUGMENTED_SET, shards),
+            *(m for name in augmented for m in datasets.manifests(name, shards)),
         ],
     )
     if unchanged := workspace.unchanged_dataset(origin):
@@ -59,10 +61,16 @@ def write_instruction_diversity(workspace: Workspace, shards: Sequence[str]) -> 
     seeds = datasets.read(SEED_PAIRS)["instruction"].to_list()
     sets = {
         SEED_PAIRS: (seeds, None),
-        AUGMENTED_SET: (
-            datasets.scan_partitions(AUGMENTED_SET, shards).collect()["instruction"].to_list(),
-            seeds,
-        ),
+        **{
+            name: (
+                datasets.scan_partitions(name, shards)
+                .select("instruction")
+                .collect()["instruction"]
+                .to_list(),
+                seeds,
+            )
+            for name in augmented
+        },
         last: (datasets.read(last)["instruction"].to_list(), seeds),
     }
     rows, plots = [], {}

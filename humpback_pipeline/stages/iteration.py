@@ -1,36 +1,44 @@
-"""Iteration stages: rate with M_{t-1}, keep the best, train M_t (paper section 2.3)."""
+"""Iteration stages after the rating: keep the best, train M_t (paper section 2.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
-from humpback_pipeline.stages.augmentation import AUGMENTED_SET
+from humpback_pipeline.stages.augmentation import augmented_set_name
+from humpback_pipeline.stages.carrying import (
+    CARRIED_FROM,
+    carry_curated_set,
+    carry_model,
+    is_carried,
+)
 from humpback_pipeline.stages.corpus import SEGMENTS
+from humpback_pipeline.stages.curated_facts import drop_samples, selection_facts
+from humpback_pipeline.stages.iteration_facts import (
+    iteration_row,
+    labelled_ratings,
+    overlap_with_last,
+    rater_quality,
+)
+from humpback_pipeline.stages.iteration_names import (
+    calibration_name,
+    curated_set_name,
+    model_name,
+    scores_name,
+)
 from humpback_pipeline.stages.seed import SEED_PAIRS
-from humpback_pipeline.stages.sharded import write_shards
+from humpback_pipeline.stages.stopping import STOPPED, decide_stop, stopped_at
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace, file_source
 from humpback_pipeline.storage import Manifest, Origin
 
 if TYPE_CHECKING:
-    from humpback_pipeline.curation import Rating
-    from humpback_pipeline.generation import TextGenerator
+    from humpback_pipeline.curation import Selection
 
-SCORES_SCHEMA = {
-    "segment_id": pl.String,
-    "rating": pl.Float64,
-    "p1": pl.Float64,
-    "p2": pl.Float64,
-    "p3": pl.Float64,
-    "p4": pl.Float64,
-    "p5": pl.Float64,
-    "rationale": pl.String,
-    "scorer": pl.String,
-}
 CURATED_SCHEMA = {
     "pair_id": pl.String,
     "segment_id": pl.String,
@@ -39,31 +47,34 @@ CURATED_SCHEMA = {
     "rating": pl.Float64,
     "url": pl.String,
 }
+# Facts that describe the rows of a set, and go with them when they are carried on.
+_OF_THE_ROWS = (
+    "n_rated",
+    "dropped",
+    "drop_samples",
+    "cut",
+    "lowest_rating_kept",
+    "target_precision",
+    "target_reached",
+    "histogram",
+    "most_pairs_host",
+    "advice",
+)
 
 
 class StaleRatingsError(ValueError):
     """Ratings belong to other pairs than the current ones."""
 
 
-def model_name(iteration: int) -> str:
-    """Name of M_t's asset and model."""
-    return f"m{iteration}"
-
-
-def scores_name(iteration: int) -> str:
-    """Name of the ratings of iteration t."""
-    return f"curation_scores_{iteration}"
-
-
-def curated_set_name(iteration: int) -> str:
-    """Name of A_k^(t)."""
-    return f"curated_set_{iteration}"
-
-
 def train_forward_model(
     workspace: Workspace, iteration: int, on_progress: OnProgress = ignore_progress
 ) -> Manifest:
-    """Train M_t: the base on the seeds alone (t = 0), or on the seeds and A_k^(t)."""
+    """Train M_t: the base on the seeds alone (t = 0), or on the seeds and A_k^(t).
+
+    Where A^(t) is A^(t-1) carried on, so is the model.
+    """
+    if iteration and is_carried(workspace, iteration):
+        return carry_model(workspace, iteration)
     return train_and_save(
         workspace,
         model_name(iteration),
@@ -73,166 +84,132 @@ def train_forward_model(
     )
 
 
-def write_curation_scores(
-    workspace: Workspace,
-    iteration: int,
-    shards: Sequence[str],
-    on_progress: OnProgress = ignore_progress,
-) -> Iterator[tuple[str, Manifest]]:
-    """Rate each shard's augmented set with M_{t-1}, on as many engines as there are free GPUs.
-
-    Columns: `SCORES_SCHEMA`. Ratings go to a ledger as they come, so a killed run resumes.
-    """
-    from humpback_pipeline.curation import Pair, rate_pairs
-
-    name = scores_name(iteration)
-    rater = model_name(iteration - 1)
-    origins = {shard: _scores_origin(workspace, iteration, shard) for shard in shards}
-
-    def write_shard(
-        generator: TextGenerator, shard: str, on_progress: OnProgress = ignore_progress
-    ) -> Manifest:
-        pairs = workspace.datasets.read(AUGMENTED_SET, shard)
-        truncated_before = generator.n_truncated
-        ratings = rate_pairs(
-            [
-                Pair(row["instruction"], row["output"], pair_id=row["segment_id"])
-                for row in pairs.iter_rows(named=True)
-            ],
-            generator,
-            scorer=workspace.recipe.curation.scorer,
-            prompts=workspace.prompts,
-            ledger=workspace.ledger(name, shard),
-            chunk_size=workspace.recipe.generation.chunk_size,
-            on_progress=on_progress,
-        )
-        frame = _scores_frame(pairs, ratings)
-        in_range = frame.filter(pl.col("rating").is_between(1.0, 5.0))
-        return workspace.write_dataset(
-            origins[shard],
-            frame,
-            SCORES_SCHEMA,
-            partition=shard,
-            facts={
-                "rater": rater,
-                "mean_rating": frame["rating"].mean(),
-                "n_out_of_range": frame.height - in_range.height,
-                "n_truncated": generator.n_truncated - truncated_before,
-            },
-        )
-
-    yield from write_shards(workspace, rater, origins, write_shard, on_progress)
-
-
-def _scores_frame(pairs: pl.DataFrame, ratings: Sequence[Rating]) -> pl.DataFrame:
-    columns = {f"p{digit}": [r.probabilities[digit - 1] for r in ratings] for digit in range(1, 6)}
-    return pl.DataFrame(
-        {
-            "segment_id": pairs["segment_id"],
-            "rating": [rating.rating for rating in ratings],
-            **columns,
-            "rationale": [rating.rationale for rating in ratings],
-            "scorer": [rating.scorer for rating in ratings],
-        },
-        schema=SCORES_SCHEMA,
-    )
-
-
-def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
-    return workspace.origin(
-        scores_name(iteration),
-        inputs=[
-            workspace.datasets.manifest(AUGMENTED_SET, shard),
-            workspace.models.manifest(model_name(iteration - 1)),
-        ],
-        sources=workspace.prompt_sources("rating"),
-        settings={
-            "scorer": workspace.recipe.curation.scorer,
-            "generation": workspace.generation_settings(),
-        },
-    )
-
-
 def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str]) -> Manifest:
-    """Select A_k^(t) over all shards: rated high enough, no duplicate, no seed, no test prompt."""
+    """Select A_k^(t) over all shards: rated high enough, no duplicate, no seed, no test prompt.
+
+    The facts tell how good the rater is on labelled pairs, how the set differs from the last, and
+    whether the recipe's stop rule ends iterating here; then A^(t-1) may be carried on instead.
+    Raises StaleRatingsError, NotMaterializedError.
+    """
+    if stopped_at(workspace, iteration - 1) is not None:
+        return carry_curated_set(workspace, iteration)
+    _check_ratings_are_of_these_pairs(workspace, iteration, shards)
+    origin = _origin(workspace, iteration, shards)
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
+    labelled = labelled_ratings(workspace, iteration)
+    result, facts = _select(workspace, iteration, shards, labelled)
+    kept, ratings = result.kept, facts["n_rated"]
+    quality = rater_quality(labelled, iteration, result.cut)
+    facts |= {"quality": quality, "overlap": None, STOPPED: None, CARRIED_FROM: None}
+    rows = []
+    if iteration > 1:
+        last = workspace.datasets.manifest(curated_set_name(iteration - 1))
+        overlap = overlap_with_last(workspace, iteration, kept, shards)
+        rule = workspace.recipe.curation.stop
+        stop = decide_stop(
+            rule, iteration, overlap["jaccard"], quality, dict(last.facts["quality"])
+        )
+        rows = list(last.facts["iterations"])
+        rows.append(iteration_row(iteration, ratings, kept, quality, overlap, str(stop or "")))
+        facts |= {"overlap": overlap, STOPPED: stop.as_dict() if stop else None}
+        if stop is not None and stop.keep_last:
+            kept = workspace.datasets.read(last.name)
+            facts |= {name: last.facts[name] for name in _OF_THE_ROWS}
+            facts[CARRIED_FROM] = last.name
+    else:
+        rows.append(iteration_row(iteration, ratings, kept, quality, None))
+    return workspace.write_dataset(
+        origin, kept, CURATED_SCHEMA, facts={**facts, "iterations": rows}
+    )
+
+
+def _origin(workspace: Workspace, iteration: int, shards: Sequence[str]) -> Origin:
+    recipe, datasets = workspace.recipe, workspace.datasets
+    pairs = augmented_set_name(recipe, iteration)
+    inputs = [
+        *datasets.manifests(scores_name(iteration), shards),
+        datasets.manifest(calibration_name(iteration)),
+        datasets.manifest(SEED_PAIRS),
+    ]
+    settings: dict[str, Any] = {
+        "selection": recipe.curation.selection.model_dump(),
+        "scorer": recipe.curation.scorer,
+        "contamination_ngram_words": recipe.curation.contamination_ngram_words,
+        # Read for texts and addresses, which equal ratings do not tell apart.
+        "pairs": [m.content_hash for m in datasets.manifests(pairs, shards)],
+        "pages": [m.content_hash for m in datasets.manifests(SEGMENTS, shards)],
+    }
+    if iteration > 1:
+        last = datasets.manifest(curated_set_name(iteration - 1))
+        if "quality" not in last.facts:
+            raise StaleRatingsError(
+                f"{last.name} was made by an earlier release, without the figures that "
+                f"{curated_set_name(iteration)} is compared with; materialise {last.name} first."
+            )
+        inputs.append(last)
+        stop = recipe.curation.stop
+        settings["stop"] = stop.model_dump() if stop else None
+        # The facts compare with these, and equal rows can have others.
+        settings["before"] = [last.facts["quality"], last.facts["iterations"]]
+        settings["ratings_before"] = [
+            datasets.manifest(scores_name(iteration - 1), shard).content_hash
+            for shard in shards
+            if datasets.versions(scores_name(iteration - 1), shard).has_current()
+        ]
+    return workspace.origin(
+        curated_set_name(iteration),
+        inputs=inputs,
+        sources=file_source(recipe.evaluation.prompts),
+        settings=settings,
+    )
+
+
+def _select(
+    workspace: Workspace, iteration: int, shards: Sequence[str], labelled: pl.DataFrame
+) -> tuple[Selection, dict[str, Any]]:
+    """The selection, its kept rows in the schema of curated sets; and the facts about it."""
     from humpback_pipeline.curation import select_pairs
     from humpback_pipeline.seeds import read_evaluation_prompts
 
     recipe, datasets = workspace.recipe, workspace.datasets
-    _check_ratings_are_of_these_pairs(workspace, iteration, shards)
-    origin = workspace.origin(
-        curated_set_name(iteration),
-        inputs=[
-            *datasets.manifests(scores_name(iteration), shards),
-            datasets.manifest(SEED_PAIRS),
-        ],
-        sources=file_source(recipe.evaluation.prompts),
-        settings={
-            "selection": recipe.curation.selection.model_dump(),
-            "contamination_ngram_words": recipe.curation.contamination_ngram_words,
-            # Read for texts and addresses, which equal ratings do not tell apart.
-            "pairs": [m.content_hash for m in datasets.manifests(AUGMENTED_SET, shards)],
-            "pages": [m.content_hash for m in datasets.manifests(SEGMENTS, shards)],
-        },
-    )
-    if unchanged := workspace.unchanged_dataset(origin):
-        return unchanged
     scores = datasets.scan_partitions(scores_name(iteration), shards)
-    augmented = datasets.scan_partitions(AUGMENTED_SET, shards)
-    # One page can lie in several shards, and then its segments do: one row of each, or the join
-    # would rate a pair twice.
-    places = datasets.scan_partitions(SEGMENTS, shards).select("segment_id", "url")
-    urls = places.unique("segment_id", keep="first", maintain_order=True)
-    rated = (
-        scores.select("segment_id", "rating")
-        .join(augmented.select("segment_id", "instruction", "output"), on="segment_id")
-        .join(urls, on="segment_id", how="left")
-        .sort("segment_id")
-        .collect()
-    )
+    augmented = datasets.scan_partitions(augmented_set_name(recipe, iteration), shards)
+    pairs = augmented.select("segment_id", "instruction", "output")
     prompts = read_evaluation_prompts(recipe.evaluation.prompts)
     result = select_pairs(
-        rated,
+        scores.select("segment_id", "rating").join(pairs, on="segment_id"),
         recipe.curation.selection,
         seeds=datasets.read(SEED_PAIRS),
         evaluation_texts=[text for p in prompts for text in (p.instruction, p.output) if text],
         contamination_ngram_words=recipe.curation.contamination_ngram_words,
+        labelled=labelled,
     )
-    kept = result.kept.with_columns(
-        pair_id=pl.format("web-{}", pl.col("segment_id")),
-    ).select(list(CURATED_SCHEMA))
-    return workspace.write_dataset(
-        origin,
-        kept,
-        CURATED_SCHEMA,
-        facts={
-            "n_rated": rated.height,
-            "dropped": result.dropped,
-            "lowest_rating_kept": kept["rating"].min() if kept.height else None,
-            "advice": "" if kept.height else _advice(rated, recipe.curation.selection.min_rating),
-        },
+    # One page can lie in several shards, and then its segments do: one row of each, or the join
+    # would keep a pair twice.
+    places = datasets.scan_partitions(SEGMENTS, shards).select("segment_id", "url")
+    urls = places.unique("segment_id", keep="first", maintain_order=True)
+    rated = scores.select("segment_id", "rating").join(urls, on="segment_id", how="left").collect()
+    kept = result.kept.join(
+        rated.select("segment_id", "url"), on="segment_id", how="left", maintain_order="left"
     )
+    facts = selection_facts(
+        result, recipe.curation.selection, rated["rating"], kept["url"], rated["url"]
+    )
+    facts["drop_samples"] = drop_samples(result, pairs)
+    kept = kept.with_columns(pair_id=pl.format("web-{}", pl.col("segment_id")))
+    return replace(result, kept=kept.select(list(CURATED_SCHEMA))), facts
 
 
 def _check_ratings_are_of_these_pairs(
     workspace: Workspace, iteration: int, shards: Sequence[str]
 ) -> None:
+    name = augmented_set_name(workspace.recipe, iteration)
     for shard in shards:
-        pairs = workspace.datasets.manifest(AUGMENTED_SET, shard)
+        pairs = workspace.datasets.manifest(name, shard)
         rated = workspace.datasets.manifest(scores_name(iteration), shard).inputs.get(pairs.key)
         if rated != pairs.content_hash:
             raise StaleRatingsError(
                 f"{scores_name(iteration)} of shard {shard!r} rates an older augmented set than "
                 f"the current one; materialise {scores_name(iteration)} for that shard first."
             )
-
-
-def _advice(rated: pl.DataFrame, min_rating: float | None) -> str:
-    if not rated.height:
-        return "No pair was rated: look at the yield of clueweb_segments and augmented_set."
-    best = float(rated.select(pl.col("rating").max()).item())
-    return (
-        f"The best of {rated.height} ratings is {best:.2f}, the threshold {min_rating}. A small "
-        "rater uses little of the scale: set curation.selection.top_fraction, lower min_rating, or "
-        "use a larger base model."
-    )

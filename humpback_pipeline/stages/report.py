@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -14,6 +15,7 @@ from humpback_pipeline.evaluation.report_data import (
     CuratedSet,
     DataStatisticsRow,
     DiversitySummary,
+    PreferenceAgreementRow,
     RatingSummary,
     ReportData,
     SamplePair,
@@ -22,11 +24,12 @@ from humpback_pipeline.evaluation.report_data import (
     WinRateRow,
 )
 from humpback_pipeline.stages import summary
-from humpback_pipeline.stages.augmentation import AUGMENTED_SET
+from humpback_pipeline.stages.augmentation import augmented_set_name
 from humpback_pipeline.stages.data_analysis import DATA_STATISTICS, INSTRUCTION_DIVERSITY
-from humpback_pipeline.stages.iteration import curated_set_name, model_name, scores_name
+from humpback_pipeline.stages.iteration_names import curated_set_name, model_name, scores_name
+from humpback_pipeline.stages.known_pairs import LABELLED
 from humpback_pipeline.stages.responses import WIN_RATES
-from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY
+from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY, selection_plot
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import write_text_atomic
 
@@ -73,11 +76,7 @@ def gather(workspace: Workspace, shards: Sequence[str]) -> ReportData:
         models=models,
         ratings=[_ratings(workspace, t, shards) for t in iterations],
         curated_sets=[_curated_set(workspace, t, shards) for t in iterations],
-        selection_quality=[
-            SelectionQualityRow(**row)
-            for row in datasets.manifest(SELECTION_QUALITY).facts["quality"]
-        ],
-        selection_plot_png=_selection_plot(workspace),
+        **_selection(workspace),
         win_rates=[WinRateRow(**row) for row in facts["win_rates"]],
         win_rates_plot_png=_win_rates_plot(facts["win_rates"]),
         data_statistics=[
@@ -116,7 +115,10 @@ def _curated_set(workspace: Workspace, iteration: int, shards: Sequence[str]) ->
     kept = datasets.read(name)
     pairs = (
         datasets.scan_partitions(scores_name(iteration), shards)
-        .join(datasets.scan_partitions(AUGMENTED_SET, shards), on="segment_id")
+        .join(
+            datasets.scan_partitions(augmented_set_name(workspace.recipe, iteration), shards),
+            on="segment_id",
+        )
         .select("segment_id", "rating", "instruction", "output")
         .sort("rating", "segment_id", descending=[True, False])
         .collect()
@@ -142,15 +144,21 @@ def _samples(frame: pl.DataFrame) -> list[SamplePair]:
     return [SamplePair(**row) for row in rows]
 
 
-def _selection_plot(workspace: Workspace) -> bytes:
-    from humpback_pipeline.evaluation import precision_recall_plot
-
-    frame = workspace.datasets.read(SELECTION_QUALITY)
-    raters = {
-        str(rater): (group["rating"].to_list(), [bool(label) for label in group["label"]])
-        for (rater,), group in frame.group_by(["rater"], maintain_order=True)
+def _selection(workspace: Workspace) -> dict[str, Any]:
+    """Fields of `ReportData` about selection quality."""
+    facts = workspace.datasets.manifest(SELECTION_QUALITY).facts
+    comparison = facts["comparison"]
+    return {
+        "selection_quality": [SelectionQualityRow(**row) for row in facts["quality"]],
+        "selection_scorers": [SelectionQualityRow(**row) for row in comparison["labelled"]],
+        "selection_hard": [SelectionQualityRow(**row) for row in comparison["hard"]],
+        "preference_agreement": [
+            PreferenceAgreementRow(**row) for row in comparison["preferences"]
+        ],
+        "selection_plot_png": selection_plot(
+            workspace.datasets.read(SELECTION_QUALITY), facts, LABELLED
+        ),
     }
-    return precision_recall_plot(raters)
 
 
 def _win_rates_plot(rows: Sequence[dict[str, float | str]]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
-from humpback_pipeline.stages.iteration import model_name
+from humpback_pipeline.stages.iteration_names import model_name
 from humpback_pipeline.stages.workspace import Workspace, file_source
 from humpback_pipeline.storage import Manifest, Provenance
 

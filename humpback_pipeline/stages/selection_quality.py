@@ -1,106 +1,199 @@
-"""Selection quality: each rater against labelled pairs (paper table 8)."""
+"""Selection quality: every rater with every scorer on pairs whose quality is known (table 8)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
-from humpback_pipeline.stages.iteration import model_name
-from humpback_pipeline.stages.workspace import Workspace, file_source
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.stages.augmentation import backward_model_name
+from humpback_pipeline.stages.iteration_names import calibration_name, model_name
+from humpback_pipeline.stages.known_pairs import (
+    HARD,
+    LABELLED,
+    PREFERENCE,
+    PREFERRED,
+    KnownPair,
+    known_pairs,
+    known_pairs_sources,
+)
+from humpback_pipeline.stages.rater_calibration import (
+    CALIBRATION_SCHEMA,
+    compared_scorers,
+    rate_known_pairs,
+    rating_settings,
+)
+from humpback_pipeline.stages.workspace import Workspace
+from humpback_pipeline.storage import Manifest, Origin
 
 SELECTION_QUALITY = "selection_quality"
-LABELLED_RATINGS_SCHEMA = {
-    "rater": pl.String,
-    "pair_id": pl.String,
-    "label": pl.Int64,
-    "kind": pl.String,
-    "rating": pl.Float64,
-}
+BASE_RATER = "base"
+LABELLED_RATINGS_SCHEMA = {"rater": pl.String, **CALIBRATION_SCHEMA}
 
 
 def write_selection_quality(
     workspace: Workspace, on_progress: OnProgress = ignore_progress
 ) -> Manifest:
-    """Rate the labelled pairs with every model that rates, M_0 … M_{T-1}.
+    """Gather every rater's ratings of the known pairs, base model and M_0 … M_{T-1}.
 
-    Columns: `LABELLED_RATINGS_SCHEMA`. Precision, recall and AUC are in the facts. The threshold is
-    the recipe's: its rating, or the rating that its top fraction ends at among these pairs.
+    Columns: `LABELLED_RATINGS_SCHEMA`, one row for each rater, scorer and known pair. M_t's come
+    from the iterations; the base model rates here. Facts: see `selection_facts`.
     """
-    from humpback_pipeline.curation import Pair, rate_pairs
-    from humpback_pipeline.evaluation import precision_recall
-    from humpback_pipeline.seeds import read_labelled_pairs
-
-    recipe = workspace.recipe
-    raters = [model_name(iteration) for iteration in range(recipe.curation.iterations)]
-    origin = workspace.origin(
-        SELECTION_QUALITY,
-        inputs=[workspace.models.manifest(rater) for rater in raters],
-        sources=file_source(recipe.evaluation.labelled_pairs).merged(
-            [workspace.prompt_sources("rating")]
-        ),
-        settings={
-            "scorer": recipe.curation.scorer,
-            "selection": recipe.curation.selection.model_dump(),
-            "generation": workspace.generation_settings(),
-        },
-    )
+    origin = _origin(workspace)
     if unchanged := workspace.unchanged_dataset(origin):
         return unchanged
-    labelled = read_labelled_pairs(recipe.evaluation.labelled_pairs)
-    labels = [pair.label for pair in labelled]
-    frames, quality = [], []
-    for rater in raters:
-        with workspace.generator(workspace.models.path(rater)) as generator:
-            ratings = rate_pairs(
-                [Pair(pair.instruction, pair.output, pair_id=pair.pair_id) for pair in labelled],
-                generator,
-                scorer=recipe.curation.scorer,
-                prompts=workspace.prompts,
-                ledger=workspace.ledger(SELECTION_QUALITY, rater),
-                chunk_size=recipe.generation.chunk_size,
-                on_progress=on_progress,
-            )
-        values = [rating.rating for rating in ratings]
-        result = precision_recall(
-            values, [label == 1 for label in labels], _threshold(workspace, values)
-        )
-        quality.append(
-            {
-                "rater": rater,
-                "precision": result.precision,
-                "recall": result.recall,
-                "auc": result.auc,
-                "n_selected": result.n_selected,
-                "n_positive": result.n_positive,
-                "n": result.n,
-                "threshold": result.threshold,
-            }
-        )
-        frames.append(
-            pl.DataFrame(
-                {
-                    "rater": [rater] * len(labelled),
-                    "pair_id": [pair.pair_id for pair in labelled],
-                    "label": labels,
-                    "kind": [pair.kind for pair in labelled],
-                    "rating": values,
-                },
-                schema=LABELLED_RATINGS_SCHEMA,
-            )
-        )
+    base, _ = rate_known_pairs(
+        workspace,
+        BASE_RATER,
+        workspace.base_model.path,
+        backward_model_name(workspace.recipe, 1),
+        on_progress,
+    )
+    frames = [_of_rater(BASE_RATER, base)]
+    for t in range(1, workspace.recipe.curation.iterations + 1):
+        frames.append(_of_rater(model_name(t - 1), workspace.datasets.read(calibration_name(t))))
     return workspace.write_dataset(
         origin,
         frames,
         LABELLED_RATINGS_SCHEMA,
-        facts={"quality": quality},
+        facts=selection_facts(workspace, pl.concat(frames)),
     )
 
 
-def _threshold(workspace: Workspace, ratings: list[float]) -> float:
-    selection = workspace.recipe.curation.selection
-    threshold = selection.min_rating or 1.0
-    if selection.top_fraction is not None:
-        n_kept = max(1, round(len(ratings) * selection.top_fraction))
-        threshold = max(threshold, sorted(ratings, reverse=True)[n_kept - 1])
-    return threshold
+def selection_facts(workspace: Workspace, ratings: pl.DataFrame) -> dict[str, Any]:
+    """What the ratings say of raters and scorers.
+
+    ratings: `LABELLED_RATINGS_SCHEMA`. scorer: the one that curation uses; threshold_rule: in
+    words. quality: its rows of `compare_selection` on the labelled pairs, one a rater. comparison:
+    the rows of all scorers by table: labelled, by_flaw, hard, hard_by_flaw, preferences. Nothing
+    is fitted on the hard pairs: each threshold is the one found on the labelled pairs.
+    """
+    from humpback_pipeline.evaluation.preference_agreement import preference_agreement
+    from humpback_pipeline.evaluation.rater_comparison import (
+        compare_by_flaw,
+        compare_selection,
+        thresholds_of,
+    )
+    from humpback_pipeline.evaluation.thresholds import ThresholdRule
+
+    curation = workspace.recipe.curation
+    rule = ThresholdRule(
+        **curation.selection.model_dump(
+            include={"min_rating", "top_fraction", "top_k", "target_precision"}
+        )
+    )
+    labelled = ratings.filter(pl.col("set") == LABELLED)
+    hard = ratings.filter(pl.col("set") == HARD)
+    rows = compare_selection(labelled, rule)
+    thresholds = thresholds_of(rows)
+    return {
+        "scorer": curation.scorer,
+        "threshold_rule": rule.describe(),
+        "quality": [row for row in rows if row["scorer"] == curation.scorer],
+        # Nested, so that a reader of rows about one rater finds the recipe's scorer alone.
+        "comparison": {
+            "labelled": rows,
+            "by_flaw": compare_by_flaw(labelled, thresholds),
+            "hard": compare_selection(hard, rule, thresholds),
+            "hard_by_flaw": compare_by_flaw(hard, thresholds),
+            "preferences": preference_agreement(_preferences(known_pairs(workspace), ratings)),
+        },
+    }
+
+
+def selection_plot(ratings: pl.DataFrame, facts: Mapping[str, Any], known_set: str) -> bytes:
+    """PNG of precision against recall on one labelled set (`labelled` or `hard`).
+
+    ratings: `LABELLED_RATINGS_SCHEMA`; facts: those of `selection_facts`.
+    """
+    from humpback_pipeline.evaluation.rater_comparison import thresholds_of
+    from humpback_pipeline.evaluation.selection_plots import precision_recall_panels
+
+    raters: dict[str, dict[str, tuple[list[float], list[int]]]] = {}
+    rated = ratings.filter(pl.col("set") == known_set)
+    for (rater, scorer), group in rated.group_by(["rater", "scorer"], maintain_order=True):
+        curve = group["rating"].to_list(), group["label"].to_list()
+        raters.setdefault(str(rater), {})[str(scorer)] = curve
+    thresholds = thresholds_of(facts["comparison"][known_set])
+    return precision_recall_panels(raters, thresholds, emphasised=facts["scorer"])
+
+
+def misjudged_pairs(
+    workspace: Workspace, ratings: pl.DataFrame, rater: str
+) -> dict[str, pl.DataFrame]:
+    """The pairs that the recipe's scorer is most wrong about, worst first.
+
+    Keys: `bad_rated_high`, `good_rated_low`; columns rating, set, kind, instruction, output.
+    """
+    texts = _texts(known_pairs(workspace))
+    rated = (
+        ratings.filter(
+            pl.col("rater") == rater,
+            pl.col("scorer") == workspace.recipe.curation.scorer,
+            pl.col("set").is_in([LABELLED, HARD]),
+        )
+        .join(texts, on="pair_id")
+        .select("label", "rating", "set", "kind", "instruction", "output")
+    )
+    bad, good = (rated.filter(pl.col("label") == label).drop("label") for label in (0, 1))
+    return {
+        "bad_rated_high": bad.sort("rating", descending=True, maintain_order=True),
+        "good_rated_low": good.sort("rating", maintain_order=True),
+    }
+
+
+def _origin(workspace: Workspace) -> Origin:
+    recipe, datasets = workspace.recipe, workspace.datasets
+    calibrations = [calibration_name(t) for t in range(1, recipe.curation.iterations + 1)]
+    return workspace.origin(
+        SELECTION_QUALITY,
+        inputs=[
+            *(datasets.manifest(name) for name in calibrations),
+            workspace.models.manifest(backward_model_name(recipe, 1)),
+        ],
+        sources=known_pairs_sources(workspace).merged(
+            [
+                workspace.base_model_source(),
+                workspace.prompt_sources("tags", "backward", "rating"),
+            ]
+        ),
+        settings={
+            "scorers": compared_scorers(workspace),
+            "scorer": recipe.curation.scorer,
+            "selection": recipe.curation.selection.model_dump(),
+            "rating": rating_settings(workspace),
+            "max_reference_pairs": recipe.curation.max_reference_pairs,
+            "max_preferences": recipe.evaluation.max_preferences,
+        },
+    )
+
+
+def _of_rater(rater: str, ratings: pl.DataFrame) -> pl.DataFrame:
+    named = ratings.with_columns(rater=pl.lit(rater))
+    return named.select(pl.col(c).cast(dtype) for c, dtype in LABELLED_RATINGS_SCHEMA.items())
+
+
+def _texts(pairs: Sequence[KnownPair]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(pair.pair_id, pair.instruction, pair.output) for pair in pairs],
+        schema={"pair_id": pl.String, "instruction": pl.String, "output": pl.String},
+        orient="row",
+    )
+
+
+def _preferences(pairs: Sequence[KnownPair], ratings: pl.DataFrame) -> pl.DataFrame:
+    lengths = _texts(pairs).select("pair_id", output_chars=pl.col("output").str.len_chars())
+    return (
+        ratings.filter(pl.col("set") == PREFERENCE)
+        .join(lengths, on="pair_id", maintain_order="left")
+        .select(
+            "rater",
+            "scorer",
+            "rating",
+            "output_chars",
+            preferred=pl.col("kind") == PREFERRED,
+            prompt_id=pl.col("pair_id").str.replace(r"/[12]$", ""),
+        )
+    )

@@ -101,14 +101,20 @@ def sources_state(workspace: Workspace, shards: Iterable[WarcShard]) -> str:
     Equal states mean that a whole run would make the same again. Raises SeedDataError, OSError.
     """
     recipe = workspace.recipe
-    evaluation = (recipe.evaluation.prompts, recipe.evaluation.labelled_pairs)
+    measured_on = recipe.evaluation
+    evaluation = (
+        measured_on.prompts,
+        measured_on.labelled_pairs,
+        measured_on.hard_pairs,
+        measured_on.preferences,
+    )
     facts = {
         "recipe": recipe.content_hash(),
         "code": [humpback_pipeline.__version__, CODE_VERSIONS],
         "seeds": seed_content_hash(recipe.seed.path),
         "shards": {s.key: s.content_hash or s.recorded_hash or s.signature for s in shards},
         "prompts": dict(workspace.prompts.hashes()),
-        "evaluation": [hash_file(path) for path in evaluation],
+        "evaluation": [hash_file(path) for path in evaluation if path is not None],
         "base_model": _folder_signature(Path(recipe.base_model)),
     }
     return hash_text(json.dumps(facts, sort_keys=True))[:32]

@@ -8,10 +8,14 @@ from typing import Any
 import polars as pl
 
 from humpback_pipeline.evaluation.report_data import FunnelStage, ModelSummary
-from humpback_pipeline.stages.augmentation import AUGMENTED_SET, BACKWARD_MODEL
+from humpback_pipeline.stages.augmentation import (
+    AUGMENTED_SET,
+    augmented_set_names,
+    backward_model_names,
+)
 from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.corpus_selection import SELECTION
-from humpback_pipeline.stages.iteration import curated_set_name, model_name, scores_name
+from humpback_pipeline.stages.iteration_names import curated_set_name, model_name, scores_name
 from humpback_pipeline.stages.responses import WIN_RATES
 from humpback_pipeline.stages.seed import SEED_PAIRS
 from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY
@@ -30,7 +34,6 @@ def funnel(workspace: Workspace, shards: Sequence[str]) -> list[FunnelStage]:
     seeds = datasets.manifest(SEED_PAIRS)
     segments = datasets.manifests(SEGMENTS, shards)
     selection = datasets.manifest(SELECTION)
-    augmented = datasets.manifests(AUGMENTED_SET, shards)
     lost = [f"{m.partition}: {m.facts['partial']}" for m in segments if m.facts["partial"]]
     stages = [
         FunnelStage(stage="Seed pairs", rows=seeds.rows or 0, dropped=seeds.facts["dropped"]),
@@ -50,11 +53,7 @@ def funnel(workspace: Workspace, shards: Sequence[str]) -> list[FunnelStage]:
             rows=selection.facts["n_selected"],
             dropped=selection.facts["reasons"],
         ),
-        FunnelStage(
-            stage="Augmented pairs",
-            rows=sum(m.rows or 0 for m in augmented),
-            dropped=_added(m.facts["dropped"] for m in augmented),
-        ),
+        *(_augmented(workspace, name, shards) for name in augmented_set_names(workspace.recipe)),
     ]
     for iteration in range(1, workspace.recipe.curation.iterations + 1):
         curated = datasets.manifest(curated_set_name(iteration))
@@ -68,13 +67,23 @@ def funnel(workspace: Workspace, shards: Sequence[str]) -> list[FunnelStage]:
     return stages
 
 
+def _augmented(workspace: Workspace, name: str, shards: Sequence[str]) -> FunnelStage:
+    manifests = workspace.datasets.manifests(name, shards)
+    iteration = name.removeprefix(AUGMENTED_SET).removeprefix("_")
+    return FunnelStage(
+        stage=f"Augmented pairs ({iteration})" if iteration else "Augmented pairs",
+        rows=sum(m.rows or 0 for m in manifests),
+        dropped=_added(m.facts["dropped"] for m in manifests),
+    )
+
+
 def trained_models(workspace: Workspace) -> list[ModelSummary]:
-    """Backward model, M_0 … M_T: held-out loss before and after, size of the training."""
+    """Backward models, M_0 … M_T: held-out loss before and after, size of the training."""
     from humpback_pipeline.evaluation import loss_curve
 
     names = [model_name(t) for t in range(workspace.recipe.curation.iterations + 1)]
     summaries = []
-    for name in (BACKWARD_MODEL, *names):
+    for name in (*backward_model_names(workspace.recipe), *names):
         manifest = workspace.models.manifest(name)
         facts = manifest.facts
         summaries.append(
@@ -150,8 +159,12 @@ def print_lines(workspace: Workspace, shards: Sequence[str], report: str) -> lis
 
 
 def _quality_lines(workspace: Workspace) -> list[str]:
-    quality = workspace.datasets.manifest(SELECTION_QUALITY).facts["quality"]
-    lines = [f"Selection on {quality[0]['n']} labelled pairs ({quality[0]['n_positive']} good)"]
+    measured = workspace.datasets.manifest(SELECTION_QUALITY).facts
+    quality = measured["quality"]
+    on = (
+        f"{quality[0]['n']} labelled pairs ({quality[0]['n_positive']} good)" if quality else "none"
+    )
+    lines = [f"Selection by scorer '{measured['scorer']}' on {on}"]
     for row in quality:
         lines.append(
             f"  {row['rater']:<8} precision {row['precision']:.2f}  recall {row['recall']:.2f}  "

@@ -9,7 +9,7 @@ import polars as pl
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.seed import SEED_PAIRS
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.storage import Manifest, remove_leftovers
 
 if TYPE_CHECKING:
     from humpback_pipeline.training import TrainingPair
@@ -61,6 +61,7 @@ def train_and_save(
         for pairs in (train, held_out)
     )
     workspace.save_recipe()
+    remove_leftovers(workspace.models.versions(name).folder, older_than_s=0.0)
     with (
         lease_devices(1) as (slot,),
         slot.in_this_process(),
@@ -86,6 +87,10 @@ def train_and_save(
         model.facts.update(
             result.as_dict(), mixture=mixture, examples_dropped=examples.dropped_counts
         )
+        if direction == "backward" and result.loss_after is not None:
+            # The same figure by the name that it goes by where backward models are compared: mean
+            # log-probability of a token of the dev seeds' instructions given their outputs.
+            model.facts["held_out_instruction_logprob"] = -result.loss_after
     assert model.manifest is not None
     return model.manifest
 

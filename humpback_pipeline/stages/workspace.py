@@ -126,17 +126,36 @@ class Workspace:
     @contextmanager
     def generator(self, model: Path) -> Iterator[TextGenerator]:
         """One engine on devices that nothing else of ours uses meanwhile; waits for them."""
+        with self._slot() as slot, self.open_generator(model, slot) as generator:
+            yield generator
+
+    def open_lazily(self, model: Path, devices: EngineSlot | None = None) -> TextGenerator:
+        """As `open_generator`, but the engine starts with the first question, perhaps never."""
+        from humpback_pipeline.generation import LazyGenerator
+
+        settings = self.recipe.generation
+        if settings.engine == "endpoint":  # nothing is started there
+            return self.open_generator(model)
+        return LazyGenerator(model, settings, cache_dir=self.cache_dir, devices=devices)
+
+    @contextmanager
+    def lazy_generator(self, model: Path) -> Iterator[TextGenerator]:
+        """As `generator`, but the engine starts with the first question and perhaps never."""
+        with self._slot() as slot, self.open_lazily(model, slot) as generator:
+            yield generator
+
+    @contextmanager
+    def _slot(self) -> Iterator[EngineSlot | None]:
+        """Devices that nothing else of ours uses meanwhile; none for an endpoint."""
         from humpback_pipeline.generation import lease_devices
 
         settings = self.recipe.generation
         if settings.engine == "endpoint":
-            with self.open_generator(model) as generator:
-                yield generator
+            yield None
             return
         group = settings.vllm.tensor_parallel_size if settings.engine == "vllm" else 1
-        with lease_devices(1, group) as (slot,), slot.in_this_process():  # noqa: SIM117
-            with self.open_generator(model, slot) as generator:
-                yield generator
+        with lease_devices(1, group) as (slot,), slot.in_this_process():
+            yield slot
 
     def ledger(self, name: str, partition: str | None = None) -> Ledger:
         """The ledger of a long inference, kept until the same work is done again."""

@@ -64,7 +64,7 @@ def train_model(
         tokenizer = load_tokenizer(base, trust_remote_code=trust_remote_code)
         run = _Run(examples, held_out, settings, schedule, tokenizer, stage, on_progress)
         model = _load(base, settings, trust_remote_code)
-        trained = run.train(model)
+        trained = run.train(model, folder)
         result = run.result(time.monotonic() - start_s)
         save_model(
             trained, tokenizer, base, settings, result, folder, base_identity, trust_remote_code
@@ -86,9 +86,10 @@ class _Run:
     training_s: float = 0.0
     measuring_s: float = 0.0
 
-    def train(self, model: Any) -> Any:
+    def train(self, model: Any, folder: Path) -> Any:
         """Train `model`; return it, wrapped by PEFT if that is the method."""
-        with tempfile.TemporaryDirectory(prefix="humpback-training-") as scratch:
+        # In the unfinished model's folder, which is cleared away after a process that is killed.
+        with tempfile.TemporaryDirectory(prefix="training-", dir=folder) as scratch:
             trainer = build_trainer(
                 model,
                 self.tokenizer,

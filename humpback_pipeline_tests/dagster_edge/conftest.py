@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +20,8 @@ def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Dag
 
 
 @pytest.fixture
-def sensed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_instance: dg.DagsterInstance
-) -> Sensed:
+def sensed(tmp_path: Path, shared_instance: dg.DagsterInstance) -> Sensed:
     """Twelve seed pairs, an empty corpus folder; nothing materialised or registered."""
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
     shared_instance.wipe()
     for key in shared_instance.get_dynamic_partitions(WARC_SHARDS):
         shared_instance.delete_dynamic_partition(WARC_SHARDS, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,6 @@ def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
     project = make_project(tmp_path / "project", recipe={"training.steps": 5})
     for name in ("HUMPBACK_RECIPE", "HUMPBACK_HOME"):
         monkeypatch.setenv(name, project.environment[name])

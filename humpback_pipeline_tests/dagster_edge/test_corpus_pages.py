@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -85,8 +84,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Any:
     file = folder / "warc" / "cut.warc.gz"
     file.write_bytes(file.read_bytes()[:-700])
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-            patch.delenv(name)
         patch.setenv("HUMPBACK_RECIPE", "demo")
         patch.setenv("HUMPBACK_HOME", str(folder / "home"))
         patch.setenv("HUMPBACK_WARC_DIR", str(folder / "warc"))

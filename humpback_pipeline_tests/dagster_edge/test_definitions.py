@@ -21,17 +21,19 @@ GRAPH = {
     "backward_model": {"seed_pairs"},
     "augmented_set": {"clueweb_segments", "corpus_selection", "backward_model"},
     "m0": {"seed_pairs"},
-    "curation_scores_1": {"augmented_set", "m0"},
-    "curated_set_1": {"curation_scores_1"},
+    "rater_calibration_1": {"m0", "backward_model", "seed_pairs"},
+    "curation_scores_1": {"augmented_set", "m0", "rater_calibration_1", "backward_model"},
+    "curated_set_1": {"curation_scores_1", "rater_calibration_1"},
     "m1": {"seed_pairs", "curated_set_1"},
-    "curation_scores_2": {"augmented_set", "m1"},
-    "curated_set_2": {"curation_scores_2"},
+    "rater_calibration_2": {"m1", "backward_model", "seed_pairs"},
+    "curation_scores_2": {"augmented_set", "m1", "rater_calibration_2", "backward_model"},
+    "curated_set_2": {"curation_scores_2", "rater_calibration_2", "curated_set_1"},
     "m2": {"seed_pairs", "curated_set_2"},
     "m0_responses": {"m0"},
     "m1_responses": {"m1"},
     "m2_responses": {"m2"},
     "win_rates": {"m0_responses", "m1_responses", "m2_responses"},
-    "selection_quality": {"m0", "m1"},
+    "selection_quality": {"rater_calibration_1", "rater_calibration_2", "backward_model"},
     "data_statistics": {"seed_pairs", "augmented_set", "curated_set_1", "curated_set_2"},
     "instruction_diversity": {"seed_pairs", "augmented_set", "curated_set_2"},
 }
@@ -39,7 +41,7 @@ PARTITIONED = {"clueweb_segments", "augmented_set", "curation_scores_1", "curati
 GPU = {
     *("backward_model", "augmented_set", "m0", "m1", "m2", "curation_scores_1"),
     *("curation_scores_2", "m0_responses", "m1_responses", "m2_responses", "win_rates"),
-    "selection_quality",
+    *("selection_quality", "rater_calibration_1", "rater_calibration_2"),
 }
 
 

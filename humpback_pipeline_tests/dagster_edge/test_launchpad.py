@@ -37,12 +37,6 @@ defs = dg.Definitions(
 SELECTOR = '{repositoryName: "__repository__", repositoryLocationName: "demo", pipelineName: "job"}'
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def recipe() -> Recipe:
     return load_recipe("demo")

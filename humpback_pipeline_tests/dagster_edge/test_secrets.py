@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -29,7 +28,7 @@ import httpx
 import polars as pl
 import pytest
 from alert_receivers import Webhook, webhook_receiver
-from projects import ROOT, Project, make_project
+from projects import ROOT, Project, free_port, make_project
 
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.recipe_file import RecipeError
@@ -179,12 +178,6 @@ def refusing_endpoint() -> Iterator[RefusingEndpoint]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from humpback_pipeline.generation import (
     Ledger,
 )
 from humpback_pipeline.generation.engine import ClosesOnExit
-from humpback_pipeline.recipe import SamplingRecipe
+from humpback_pipeline.recipe_curation import SamplingRecipe
 
 PROMPTS = load_prompts()
 

@@ -13,7 +13,6 @@ from humpback_pipeline.evaluation import (
     lengths_histogram,
     loss_curve,
     png_data_uri,
-    precision_recall_plot,
     ratings_histogram,
     scaling_plot,
     sunburst_plot,
@@ -28,9 +27,6 @@ PLOTS = {
     "lengths, none": lambda: lengths_histogram({}),
     "loss": lambda: loss_curve([(0, 2.0), (1, 1.5)], [(0, 2.1), (1, 1.7)]),
     "loss, none": lambda: loss_curve([]),
-    "selection": lambda: precision_recall_plot(
-        {"m0": ([1, 4, 5], [0, 1, 1]), "one class": ([1.0], [False])}, 4.0
-    ),
     "scaling": lambda: scaling_plot({"all": ([10, 100], [40, 50]), "one": ([10], [30])}),
     "win rates": lambda: win_rate_bars([("m0", 40.0, 5.0), ("m1", 60.0, float("nan"))]),
     "win rates, none": lambda: win_rate_bars([]),

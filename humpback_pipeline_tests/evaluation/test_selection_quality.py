@@ -1,7 +1,7 @@
 """Precision, recall and AUC on cases worked by hand, and AUC against its definition."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humpback_pipeline.evaluation import precision_recall
@@ -38,6 +38,7 @@ RATED = st.lists(st.tuples(st.sampled_from([1.0, 2.0, 3.5, 4.0]), st.booleans())
 
 
 @given(RATED)
+@settings(deadline=None)  # the first call imports scikit-learn
 def test_auc_is_the_chance_of_ranking_good_above_bad(rated):
     ratings, labels = zip(*rated, strict=True)
     good = [r for r, label in rated if label]
@@ -48,6 +49,7 @@ def test_auc_is_the_chance_of_ranking_good_above_bad(rated):
 
 
 @given(RATED)
+@settings(deadline=None)  # the first call imports scikit-learn
 def test_a_lower_threshold_never_lowers_recall(rated):
     ratings, labels = zip(*rated, strict=True)
     recalls = [precision_recall(ratings, labels, t).recall for t in (4.0, 3.0, 2.0, 1.0)]
@@ -61,3 +63,10 @@ def test_a_lower_threshold_never_lowers_recall(rated):
 def test_precision_recall_refuses_unfit_input(ratings, labels):
     with pytest.raises(ValueError, match="precision_recall"):
         precision_recall(ratings, labels, 4.0)
+
+
+def test_f1_is_the_harmonic_mean_of_precision_and_recall():
+    measured = precision_recall([5.0, 4.0, 4.0, 2.0], [True, False, False, True], 4.0)
+    assert (measured.precision, measured.recall) == (pytest.approx(1 / 3), 0.5)
+    assert measured.f1 == pytest.approx(0.4)
+    assert precision_recall([1.0], [True], 4.0).f1 == 0.0

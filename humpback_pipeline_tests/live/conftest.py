@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from live_ui import LiveUi
-from projects import make_project, save_tiny_model
+from projects import make_project
+from tiny_models import save_trainable_model
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    save_tiny_model(folder)
-    return folder
+    return save_trainable_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="module")

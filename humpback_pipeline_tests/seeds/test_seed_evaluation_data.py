@@ -10,6 +10,7 @@ from humpback_pipeline.seeds import (
     read_evaluation_prompts,
     read_labelled_pairs,
 )
+from humpback_pipeline.seeds.evaluation_data import read_preferences
 
 GOOD = {"instruction": "What is a fjord?", "output": "A long inlet.", "label": 1, "kind": "human"}
 POOR = {"instruction": "What is a moraine?", "output": "Click here!", "label": 0}
@@ -81,7 +82,7 @@ def test_read_labelled_pairs_one_label_only(write_lines):
         read_labelled_pairs(write_lines([GOOD, GOOD]))
 
 
-@pytest.mark.parametrize("read", [read_labelled_pairs, read_evaluation_prompts])
+@pytest.mark.parametrize("read", [read_labelled_pairs, read_evaluation_prompts, read_preferences])
 def test_read_evaluation_data_missing_or_without_records(read, tmp_path):
     with pytest.raises(SeedDataError, match=r"no such file.*Remedy: set the recipe's path of the"):
         read(tmp_path / "nothing.jsonl")
@@ -130,3 +131,64 @@ def test_read_evaluation_prompts_bad_record_stops(write_lines, record, field, re
     with pytest.raises(SeedDataError) as caught:
         read_evaluation_prompts(path)
     assert str(caught.value).startswith(f"{path}, line 1, field '{field}': {reason}, found")
+
+
+CHOICE = {"instruction": "Say.", "output_1": "A.", "output_2": "B.", "preference": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("value", "preference", "preferred"),
+    [
+        (1, 1.0, 1),
+        ("1.000006439", 1.000006439, 1),
+        (1.4999, 1.4999, 1),
+        (1.5, 1.5, None),
+        (0, 1.5, None),
+        (1.5001, 1.5001, 2),
+        (2.0, 2.0, 2),
+        (None, None, None),
+    ],
+)
+def test_read_preferences_says_which_output_is_preferred(write_lines, value, preference, preferred):
+    record = {**CHOICE, "preference": value, "generator_1": "a model"}
+    read, _ = read_preferences(write_lines([record, {**CHOICE, "instruction": "Speak."}]))
+    assert (read.preference, read.preferred) == (preference, preferred)
+    assert (read.instruction, read.output_1, read.output_2) == ("Say.", "A.", "B.")
+
+
+def test_read_preferences_makes_ids_from_the_content_or_keeps_those_given(write_lines):
+    records = [CHOICE, {**CHOICE, "output_2": ""}, CHOICE, {**CHOICE, "prompt_id": "mine"}]
+    ids = [row.prompt_id for row in read_preferences(write_lines(records))]
+    assert len(set(ids)) == 4
+    assert ids[2] == f"{ids[0]}-2"
+    assert ids[3] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "reason"),
+    [
+        ({**CHOICE, "preference": 3}, "preference", "wrong preference"),
+        ({**CHOICE, "preference": True}, "preference", "wrong preference"),
+        ({**CHOICE, "preference": "first"}, "preference", "wrong preference"),
+        ({**CHOICE, "preference": "nan"}, "preference", "wrong preference"),
+        ({**CHOICE, "preference": []}, "preference", "wrong preference"),
+        (
+            {"instruction": "Say.", "output_1": "A.", "output_2": "B."},
+            "preference",
+            "missing field",
+        ),
+        ({**CHOICE, "output_2": None}, "output_2", "missing field"),
+    ],
+)
+def test_read_preferences_bad_record_stops(write_lines, record, field, reason):
+    path = write_lines([record])
+    with pytest.raises(SeedDataError) as caught:
+        read_preferences(path)
+    assert str(caught.value).startswith(f"{path}, line 1, field '{field}': {reason}, found")
+
+
+def test_read_preferences_that_are_all_draws_say_nothing(write_lines):
+    with pytest.raises(SeedDataError, match=r"none of 2 annotations prefers.*Remedy: "):
+        read_preferences(
+            write_lines([{**CHOICE, "preference": 1.5}, {**CHOICE, "preference": None}])
+        )

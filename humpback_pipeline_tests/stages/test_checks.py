@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.stages import Workspace, checks
 from humpback_pipeline.stages.checks import CheckOutcome, over_shards
 from humpback_pipeline.stages.checks.ratings import population_stability_index
-from humpback_pipeline.stages.iteration import CURATED_SCHEMA, SCORES_SCHEMA, scores_name
+from humpback_pipeline.stages.iteration import CURATED_SCHEMA
+from humpback_pipeline.stages.iteration_names import scores_name
+from humpback_pipeline.stages.rating import SCORES_SCHEMA
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.storage import Manifest
 
@@ -26,8 +27,6 @@ PAIRS_SCHEMA = {"segment_id": pl.String, "rating": pl.Float64}
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("HUMPBACK_HOME", str(tmp_path / "home"))
     return Workspace(load_recipe("demo"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,7 @@ LISTS = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.warc").write_bytes(b"WARC/1.0\r\n")
     for field, text in LISTS.items():
         (tmp_path / field).write_text(text)

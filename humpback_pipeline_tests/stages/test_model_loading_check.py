@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from projects import save_tiny_model
+from tiny_models import save_trainable_model
 
 from humpback_pipeline.recipe import TrainingRecipe, load_recipe
 from humpback_pipeline.stages import Workspace
@@ -19,15 +18,11 @@ from humpback_pipeline.storage import Manifest
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    save_tiny_model(folder)
-    return folder
+    return save_trainable_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("HUMPBACK_HOME", str(tmp_path / "home"))
     workspace = Workspace(load_recipe("demo"))
     write_seed_pairs(workspace)

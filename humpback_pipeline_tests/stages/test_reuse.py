@@ -8,7 +8,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from humpback_pipeline.definitions import defs
@@ -16,10 +15,8 @@ from humpback_pipeline.preflight import _check_corpus
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.stages import Workspace, code_versions
-from humpback_pipeline.stages.augmentation import AUGMENTED_SCHEMA
 from humpback_pipeline.stages.corpus import write_segments
 from humpback_pipeline.stages.corpus_selection import write_selection
-from humpback_pipeline.stages.iteration import SCORES_SCHEMA, write_curated_set
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.storage import FileHashes, Origin, Provenance, hash_file
 from humpback_pipeline.web import NotAWarcError
@@ -29,9 +26,7 @@ SHARD = "clueweb22-en0000-00"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
+def folder(tmp_path: Path) -> Path:
     shutil.copytree(EXAMPLES / "warc", tmp_path / "warc")
     shutil.copy(EXAMPLES / "seed_pairs.jsonl", tmp_path / "seeds.jsonl")
     return tmp_path
@@ -193,41 +188,3 @@ def test_file_that_is_no_warc_is_named_and_holds_up_nothing_else(folder: Path) -
 
 def corpus_line(workspace: Workspace) -> list[str]:
     return [_check_corpus(workspace)]
-
-
-def test_curated_set_is_made_again_for_other_texts_of_equal_ratings(folder: Path) -> None:
-    workspace = open_workspace(folder, curation__selection="{min_rating: 1.0}")
-    write_seed_pairs(workspace)
-    segments = write_segments(workspace, SHARD)
-    ids = workspace.datasets.read("clueweb_segments", SHARD)["segment_id"].head(3)
-    scores = pl.DataFrame({"segment_id": ids, "rating": [3.0] * 3})
-    rest = {name: pl.lit(None, dtype) for name, dtype in SCORES_SCHEMA.items()}
-    scores = scores.with_columns(
-        **{name: value for name, value in rest.items() if name not in scores.columns}
-    ).select(list(SCORES_SCHEMA))
-
-    def curated(word: str) -> str:
-        pairs = pl.DataFrame({"segment_id": ids}).with_columns(
-            instruction=pl.format(f"Explain the {word} of {{}}.", "segment_id"),
-            output=pl.format(f"It is the {word} of {{}}.", "segment_id"),
-            instruction_chars=pl.lit(1, pl.Int64),
-            output_chars=pl.lit(1, pl.Int64),
-            finish_reason=pl.lit("stop"),
-            mean_logprob=pl.lit(0.0),
-        )
-        pairs = pairs.select(list(AUGMENTED_SCHEMA))
-        augmented = workspace.datasets.write(
-            "augmented_set", pairs, schema=AUGMENTED_SCHEMA, partition=SHARD, inputs=[segments]
-        )
-        workspace.datasets.write(
-            "curation_scores_1",
-            scores,
-            schema=SCORES_SCHEMA,
-            partition=SHARD,
-            inputs=[augmented],
-        )
-        return write_curated_set(workspace, 1, [SHARD]).version
-
-    first = curated("nature")
-    assert curated("nature") == first
-    assert curated("history") != first

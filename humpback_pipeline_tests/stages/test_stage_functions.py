@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,6 @@ WARC = PACKAGE_DIR / "examples" / "warc"
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name in [name for name in os.environ if name.startswith("HUMPBACK_")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("HUMPBACK_HOME", str(tmp_path / "home"))
     shutil.copytree(WARC, tmp_path / "warc")
     monkeypatch.setenv("HUMPBACK_WARC_DIR", str(tmp_path / "warc"))

@@ -1,10 +1,7 @@
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
 from tiny_models import save_tiny_model
 
 from humpback_pipeline.recipe import LoraRecipe, TrainingRecipe

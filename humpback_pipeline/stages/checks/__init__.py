@@ -4,10 +4,19 @@ Dagster shows them as asset checks; a notebook calls them just as well. Which of
 comes after is decided in `assets/checks.py`.
 """
 
+from humpback_pipeline.stages.checks.augmentation import (
+    check_augmented_not_empty,
+    check_instruction_likelihood_rose,
+    check_instructions_vary,
+)
 from humpback_pipeline.stages.checks.corpus import (
     check_sample_reached,
     check_shard_read_whole,
     check_yield,
+)
+from humpback_pipeline.stages.checks.curated import (
+    check_curated_set_usable,
+    check_curated_set_varied,
 )
 from humpback_pipeline.stages.checks.datasets import check_row_change, check_schema_and_ids
 from humpback_pipeline.stages.checks.evaluation import (
@@ -20,7 +29,6 @@ from humpback_pipeline.stages.checks.loading import check_loads_and_generates
 from humpback_pipeline.stages.checks.losses import check_loss_fell, check_loss_is_sane
 from humpback_pipeline.stages.checks.outcome import CheckOutcome, over_shards
 from humpback_pipeline.stages.checks.pairs import (
-    check_augmented_not_empty,
     check_dropped_share,
     check_no_contamination,
     check_not_empty,
@@ -35,8 +43,12 @@ from humpback_pipeline.stages.checks.ratings import (
 __all__ = [
     "CheckOutcome",
     "check_augmented_not_empty",
+    "check_curated_set_usable",
+    "check_curated_set_varied",
     "check_dropped_share",
     "check_every_prompt_judged",
+    "check_instruction_likelihood_rose",
+    "check_instructions_vary",
     "check_loads_and_generates",
     "check_loss_fell",
     "check_loss_is_sane",

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from humpback_pipeline.chat import Prompts, render_prompt
-from humpback_pipeline.stages.augmentation import BACKWARD_MODEL
+from humpback_pipeline.stages.augmentation import is_backward_model
 from humpback_pipeline.stages.checks.memory import PassedCheck
 from humpback_pipeline.stages.checks.outcome import CheckOutcome
 from humpback_pipeline.stages.seed import SEED_PAIRS
@@ -70,9 +70,9 @@ def _prompt(workspace: Workspace, name: str) -> list[dict[str, str]]:
     """What this model is asked: the shortest seed, turned round for the backward model."""
     seeds = workspace.datasets.read(SEED_PAIRS)
     prompts: Prompts = workspace.prompts
-    column = "output" if name == BACKWARD_MODEL else "instruction"
+    column = "output" if is_backward_model(name) else "instruction"
     text = str(seeds.sort(pl.col(column).str.len_chars(), "pair_id")[column][0])
-    if name == BACKWARD_MODEL:
+    if is_backward_model(name):
         return prompts.backward_messages(text)
     return prompts.forward_messages(text, "inference")
 

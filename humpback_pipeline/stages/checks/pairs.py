@@ -48,26 +48,6 @@ def check_dropped_share(
     return CheckOutcome("dropped_share", False, f"{message} More than {max_fraction:.0%}.", facts)
 
 
-def check_augmented_not_empty(manifests: Mapping[str, Manifest]) -> CheckOutcome:
-    """Some segment of the run's shards got an instruction; `manifests`: shard → its manifest.
-
-    Shards that the sample passed over are no failure: there was nothing to write for them.
-    """
-    rows = sum(manifest.rows or 0 for manifest in manifests.values())
-    dropped = sum(sum(manifest.facts["dropped"].values()) for manifest in manifests.values())
-    facts = {"pairs": rows, "dropped": dropped, "shards": len(manifests)}
-    if not rows and not dropped:
-        message = "No segment of these shards is in the sample, so there was nothing to write."
-        return CheckOutcome("not_empty", True, message, facts)
-    if rows:
-        return CheckOutcome("not_empty", True, f"{rows:,} pairs of {len(manifests)} shards.", facts)
-    message = (
-        f"All {dropped:,} instructions were dropped as empty or cut: the backward model has not "
-        "learnt to write one and stop. Raise augmentation.sampling.max_new_tokens or train longer."
-    )
-    return CheckOutcome("not_empty", False, message, facts)
-
-
 def check_not_empty(n: int, what: str, remedy: str) -> CheckOutcome:
     """There is something to go on with; `what` is counted, `remedy` says what to do at none."""
     if n:
@@ -93,10 +73,14 @@ def check_no_contamination(workspace: Workspace, manifest: Manifest) -> CheckOut
     index = ContaminationIndex(texts, n_words)
     files = sorted(folder.glob("*.parquet"))
     kept = pl.scan_parquet(files, glob=False).select("pair_id", "instruction", "output").collect()
+    shared = zip(
+        kept["pair_id"],
+        index.contaminated(kept["instruction"]),
+        index.contaminated(kept["output"]),
+        strict=True,
+    )
     found = [
-        pair_id
-        for pair_id, instruction, output in kept.iter_rows()
-        if index.matches(instruction) or index.matches(output)
+        pair_id for pair_id, by_instruction, by_output in shared if by_instruction or by_output
     ]
     facts = {
         "pairs": kept.height,

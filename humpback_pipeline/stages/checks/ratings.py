@@ -10,7 +10,7 @@ import polars as pl
 
 from humpback_pipeline.stages.checks.datasets import version_before
 from humpback_pipeline.stages.checks.outcome import CheckOutcome
-from humpback_pipeline.stages.iteration import scores_name
+from humpback_pipeline.stages.iteration_names import scores_name
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, NotMaterializedError
 
