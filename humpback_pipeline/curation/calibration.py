@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from humpback_pipeline.curation.reference import Reference, log_rank
+from humpback_pipeline.curation.reference import Reference
 from humpback_pipeline.curation.signals import SIGNALS
 
 MIN_LABELS = 40
@@ -112,8 +112,7 @@ def _checked(
 
 
 def _features(signals: Mapping[str, float], reference: Reference) -> list[float]:
-    ranks = [log_rank(signals[name], reference.signals[name]) for name in SIGNALS]
-    return [*ranks, signals[EXPECTED]]
+    return [*reference.log_ranks(signals, SIGNALS), signals[EXPECTED]]
 
 
 def _fit(rows: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, float]:

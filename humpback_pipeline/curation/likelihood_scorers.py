@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from humpback_pipeline.curation.records import LOWEST, Pair, Rating
-from humpback_pipeline.curation.reference import Reference, log_rank, rating_of_rank
+from humpback_pipeline.curation.reference import Ranking, Reference, rating_of_rank
 from humpback_pipeline.curation.scoring import Raters, Scoring
 from humpback_pipeline.curation.signals import (
     COMPLETENESS,
@@ -81,11 +81,11 @@ def rating_by_reference(
     reference: Reference, names: Sequence[str], combine: Callable[[list[float]], float]
 ) -> Callable[[Mapping[str, float]], tuple[float, float]]:
     """A function from a pair's signals to its value (ln of a rank) and its rating."""
-    human = [combine(reference.log_ranks(row, names)) for row in reference.rows()]
+    human = Ranking([combine(reference.log_ranks(row, names)) for row in reference.rows()])
 
     def rate(signals: Mapping[str, float]) -> tuple[float, float]:
         value = combine(reference.log_ranks(signals, names))
-        return value, rating_of_rank(log_rank(value, human))
+        return value, rating_of_rank(human.log_rank(value))
 
     return rate
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +23,8 @@ MIN_REFERENCE_PAIRS = 20
 # people would have written, A_5 (4.5) what all but the worst fifth would.
 SHARE_BELOW_4 = 0.05
 SHARE_BELOW_4_5 = 0.20
+# Several of these still add up to a number.
+LOWEST_LOG_RANK = -sys.float_info.max / 1_000
 # How fast ratings fall below 4: a tenth of that share is rated 3.
 _FALL = 0.5 / math.log(10)
 
@@ -54,7 +58,11 @@ class Reference:
 
     def log_ranks(self, signals: Mapping[str, float], names: Sequence[str]) -> list[float]:
         """ln of the percentile rank of each named signal."""
-        return [log_rank(signals[name], self.signals[name]) for name in names]
+        return [self._rankings[name].log_rank(signals[name]) for name in names]
+
+    @cached_property
+    def _rankings(self) -> dict[str, Ranking]:
+        return {name: Ranking(values) for name, values in self.signals.items()}
 
     def rows(self) -> list[dict[str, float]]:
         """The signals of each reference pair."""
@@ -62,20 +70,30 @@ class Reference:
         return [{name: values[i] for name, values in self.signals.items()} for i in range(n)]
 
 
-def log_rank(value: float, reference: Sequence[float]) -> float:
-    """ln of the share of the reference at or below `value`; finite and increasing everywhere.
+class Ranking:
+    """The ranks of values among reference values, sorted once."""
 
-    Below the whole reference it goes on as the normal-like tail would: linearly, by the spread of
-    the reference's lower half, so that the bad are still told from the worse.
-    """
-    ordered = np.sort(np.asarray(reference, dtype=np.float64))
-    n_below = int(np.searchsorted(ordered, value, side="right"))
-    if n_below:
-        return math.log(n_below / ordered.size)
-    median, tenth = np.quantile(ordered, 0.5), np.quantile(ordered, 0.1)
-    spread = max(float(median - tenth), 1e-9)
-    below = (value - float(ordered[0])) / spread
-    return max(-sys.float_info.max, below - math.log(ordered.size + 1))
+    def __init__(self, reference: Sequence[float]) -> None:
+        self._ordered = sorted(reference)
+        median, tenth = np.quantile(self._ordered, (0.5, 0.1))
+        self._spread = max(float(median - tenth), 1e-9)
+
+    def log_rank(self, value: float) -> float:
+        """ln of the share of the reference at or below `value`; finite and increasing everywhere.
+
+        Below the whole reference it goes on linearly, by the spread of the reference's lower half,
+        so that the bad are still told from the worse.
+        """
+        n_below = bisect_right(self._ordered, value)
+        if n_below:
+            return math.log(n_below / len(self._ordered))
+        below = (value - self._ordered[0]) / self._spread
+        return max(LOWEST_LOG_RANK, below - math.log(len(self._ordered) + 1))
+
+
+def log_rank(value: float, reference: Sequence[float]) -> float:
+    """See `Ranking.log_rank`."""
+    return Ranking(reference).log_rank(value)
 
 
 def rating_of_rank(log_share: float) -> float:

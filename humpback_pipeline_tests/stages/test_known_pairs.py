@@ -47,7 +47,8 @@ def test_known_pairs_without_seeds_are_not_there(tmp_path: Path) -> None:
 def test_sets_of_the_demo_recipe(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path)
     pairs = known_pairs(workspace)
-    n_seeds = workspace.datasets.read("seed_pairs").height
+    n_seeds = workspace.recipe.curation.max_reference_pairs
+    assert workspace.datasets.read("seed_pairs").height > n_seeds
     assert Counter(p.set for p in pairs) == {"seed": n_seeds, "labelled": 60, "hard": 60}
     assert len({p.pair_id for p in pairs}) == len(pairs)
     assert all(p.pair_id.startswith(f"{p.set}/") for p in pairs)
@@ -63,9 +64,10 @@ def test_few_held_out_seeds_are_not_enough_but_fifty_are(tmp_path: Path) -> None
         for i in range(240)
     ]
     path = write_lines(tmp_path / "seeds.jsonl", records)
-    few = open_workspace(tmp_path, seed__path=str(path), seed__dev_fraction="0.1")
+    most = {"seed__path": str(path), "curation__max_reference_pairs": "500"}
+    few = open_workspace(tmp_path, **most, seed__dev_fraction="0.1")
     assert sum(p.set == "seed" for p in known_pairs(few)) == 240
-    many = open_workspace(tmp_path, seed__path=str(path), seed__dev_fraction="0.4")
+    many = open_workspace(tmp_path, **most, seed__dev_fraction="0.4")
     held_out = many.datasets.read("seed_pairs")
     held_out = held_out.filter(held_out["split"] == "dev")
     assert held_out.height >= 50
