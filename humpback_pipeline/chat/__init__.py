@@ -17,6 +17,8 @@ from humpback_pipeline.chat.rendering import (
     ensure_chat_template,
     render_example,
     render_prompt,
+    special_token_ids,
+    turn_ending,
 )
 
 __all__ = [
@@ -34,4 +36,6 @@ __all__ = [
     "load_prompts",
     "render_example",
     "render_prompt",
+    "special_token_ids",
+    "turn_ending",
 ]

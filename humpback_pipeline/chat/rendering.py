@@ -60,6 +60,28 @@ def render_example(tokenizer: Any, messages: list[Message], answer: str) -> Rend
     return RenderedExample(_encode(tokenizer, prompt), _end_turn(tokenizer, completion_ids))
 
 
+def turn_ending(tokenizer: Any) -> list[int]:
+    """Token ids that every rendered completion ends with, whatever the answer in it.
+
+    Often the end-of-turn token alone. But Llama 2's template writes a space before it, and with the
+    tokenizer of some base models (Qwen's) the template's own end of turn and a line break come
+    before the end of text.
+    """
+    question = [{"role": "user", "content": "Is it?"}]
+    # They end in letters that no two tokens share, so what is common to both is the template's.
+    one, other = (
+        render_example(tokenizer, question, answer).completion_ids[::-1] for answer in ("Yes", "7")
+    )
+    n = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 1)
+    return one[:n][::-1]
+
+
+def special_token_ids(tokenizer: Any) -> set[int]:
+    """Ids of all tokens that are commands rather than words."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
+
+
 def choice_token_ids(
     tokenizer: Any, messages: list[Message], answer_prefix: str, choices: tuple[str, ...]
 ) -> list[int]:

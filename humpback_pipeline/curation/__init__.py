@@ -8,12 +8,14 @@ from humpback_pipeline.curation.calibration import (
     out_of_fold_probabilities,
 )
 from humpback_pipeline.curation.expected import expected_rating
+from humpback_pipeline.curation.external import external_model_hash
 from humpback_pipeline.curation.rating import human_pairs, rate_pairs, reference_of
 from humpback_pipeline.curation.records import Pair, Rating
 from humpback_pipeline.curation.reference import (
     MIN_REFERENCE_PAIRS,
     Reference,
     ReferencePairsError,
+    check_enough_to_rank_by,
 )
 from humpback_pipeline.curation.scorers import SCORERS, find_scorer
 from humpback_pipeline.curation.scoring import Raters, Scorer, Scoring
@@ -44,7 +46,9 @@ __all__ = [
     "Selection",
     "calibrated_scorer",
     "calibration_signals",
+    "check_enough_to_rank_by",
     "expected_rating",
+    "external_model_hash",
     "find_scorer",
     "fit_calibration",
     "human_pairs",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from humpback_pipeline.curation.calibration import EXPECTED
 from humpback_pipeline.curation.expected import expected_scorer
+from humpback_pipeline.curation.likelihood_scorers import unrateable
 from humpback_pipeline.curation.records import LOWEST, Pair, Rating
 from humpback_pipeline.curation.scoring import Raters, Scoring
 from humpback_pipeline.curation.signals import pair_signals
@@ -19,17 +20,18 @@ def calibrated_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -
             "fitted with; or use a scorer without labels, such as 'combined'"
         )
     ratings = []
-    for signals, cut, digits in _read(pairs, raters, scoring):
+    for pair, (signals, cut, digits) in zip(pairs, _read(pairs, raters, scoring), strict=True):
         probability = scoring.calibration.probability(signals, scoring.reference)
+        error = digits.error or unrateable(pair, signals)
         ratings.append(
             Rating(
-                rating=LOWEST if digits.error else 1.0 + 4.0 * probability,
+                rating=LOWEST if error else 1.0 + 4.0 * probability,
                 scorer="calibrated",
                 value=probability,
                 signals=signals,
                 mass=digits.mass,
                 prompt_cut=cut or digits.prompt_cut,
-                error=digits.error,
+                error=error,
             )
         )
     return ratings

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from humpback_pipeline.curation.cross_encoder import CrossEncoder
-from humpback_pipeline.curation.likelihood_scorers import EMPTY_PAIR
+from humpback_pipeline.curation.likelihood_scorers import EMPTY_PAIR, NO_NUMBER
 from humpback_pipeline.curation.records import LOWEST, Pair, Rating, pair_ids
 from humpback_pipeline.curation.scoring import Raters, Scoring
 from humpback_pipeline.generation import Feed, Stream, answer_with_ledger, in_batches, ledger_key
 from humpback_pipeline.generation.ledger import Answer
+from humpback_pipeline.recipe_curation import ExternalScorerRecipe
 
 
 def external_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> list[Rating]:
@@ -19,14 +21,12 @@ def external_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> 
     The raters are not asked. A reward has no scale of its own; its sigmoid is the probability that
     a Bradley-Terry model prefers it to a reward of 0. Raises CrossEncoderError, BaseModelError.
     """
-    from humpback_pipeline.models import content_hash, default_cache_dir, fetch_directory
-
     settings = scoring.settings.external
     if settings is None:
         raise ValueError("scorer 'external' needs the section curation.external (model, kind)")
-    folder = fetch_directory(settings.model, default_cache_dir().absolute(), False)
+    folder = _fetched(settings)
     facts = {
-        "model": content_hash(folder, default_cache_dir()),
+        "model": external_model_hash(settings),
         "kind": settings.kind,
         "max_tokens": settings.max_tokens,
     }
@@ -71,10 +71,23 @@ def external_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> 
     ]
 
 
+def external_model_hash(settings: ExternalScorerRecipe) -> str:
+    """Content hash of the model, which is fetched if need be. Raises BaseModelError."""
+    from humpback_pipeline.models import content_hash, default_cache_dir
+
+    return content_hash(_fetched(settings), default_cache_dir())
+
+
+def _fetched(settings: ExternalScorerRecipe) -> Path:
+    from humpback_pipeline.models import default_cache_dir, fetch_directory
+
+    return fetch_directory(settings.model, default_cache_dir().absolute(), False)
+
+
 def _rating(answer: Answer) -> Rating:
     probability = answer["probability"]
-    if math.isnan(probability):  # such as of half-precision weights that overflow
-        return Rating(LOWEST, "external", -math.inf, error="the model gave no number")
+    if math.isnan(probability):
+        return Rating(LOWEST, "external", -math.inf, error=NO_NUMBER)
     return Rating(
         rating=1.0 + 4.0 * min(1.0, max(0.0, probability)),
         scorer="external",

@@ -21,6 +21,7 @@ from humpback_pipeline.curation.signals import (
 )
 
 EMPTY_PAIR = "empty instruction or output"
+NO_NUMBER = "the model gave no number"  # such as of half-precision weights that overflow
 
 
 def relevance_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> list[Rating]:
@@ -63,18 +64,25 @@ def _rate(
     for pair, found in zip(pairs, pair_signals(pairs, raters, scoring), strict=True):
         signals = found.as_dict()
         value, rating = rate(signals)
-        empty = not pair.instruction.strip() or not pair.output.strip()
+        error = unrateable(pair, signals)
         ratings.append(
             Rating(
-                LOWEST if empty else rating,
+                LOWEST if error else rating,
                 scorer,
                 value,
                 signals=signals,
                 prompt_cut=found.cut,
-                error=EMPTY_PAIR if empty else None,
+                error=error,
             )
         )
     return ratings
+
+
+def unrateable(pair: Pair, signals: Mapping[str, float]) -> str | None:
+    """Why likelihoods say nothing of a pair; None where they do."""
+    if not pair.instruction.strip() or not pair.output.strip():
+        return EMPTY_PAIR
+    return None if all(map(math.isfinite, signals.values())) else NO_NUMBER
 
 
 def rating_by_reference(

@@ -12,7 +12,7 @@ from pathlib import Path
 from humpback_pipeline.chat import Prompts, load_prompts
 from humpback_pipeline.curation.calibration import Calibration
 from humpback_pipeline.curation.records import Pair, Rating
-from humpback_pipeline.curation.reference import Reference
+from humpback_pipeline.curation.reference import Reference, check_enough_to_rank_by
 from humpback_pipeline.curation.scorers import ScorerKind, find_scorer
 from humpback_pipeline.curation.scoring import Raters, Scoring
 from humpback_pipeline.curation.signals import pair_signals, read_instructions
@@ -114,6 +114,8 @@ def _rate_by_likelihood(
 ) -> list[Rating]:
     """Have M_yx read everything first, so that the two models need not be in memory at once."""
     model, backward_model = models
+    if scoring.reference is None:
+        check_enough_to_rank_by(len(human))
     with ExitStack() as stack:
         if scoring.ledger is None:  # one is needed to hand the readings on
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="humpback-ratings-"))

@@ -33,6 +33,15 @@ class ReferencePairsError(ValueError):
     """There are too few reference pairs to rank by."""
 
 
+def check_enough_to_rank_by(n: int) -> None:
+    """Raise ReferencePairsError for `n` below `MIN_REFERENCE_PAIRS`; ask before they are read."""
+    if n < MIN_REFERENCE_PAIRS:
+        raise ReferencePairsError(
+            f"{n} reference pairs are too few to rank by; give at least "
+            f"{MIN_REFERENCE_PAIRS} seed pairs, or use scorer 'expected'."
+        )
+
+
 @dataclass(frozen=True)
 class Reference:
     """Signals of the reference pairs: name → values, one for each pair, in the pairs' order.
@@ -43,17 +52,12 @@ class Reference:
     signals: Mapping[str, tuple[float, ...]]
 
     def __post_init__(self) -> None:
-        n = min((len(values) for values in self.signals.values()), default=0)
-        if n < MIN_REFERENCE_PAIRS:
-            raise ReferencePairsError(
-                f"{n} reference pairs are too few to rank by; give at least "
-                f"{MIN_REFERENCE_PAIRS} seed pairs, or use scorer 'expected'."
-            )
+        check_enough_to_rank_by(min((len(values) for values in self.signals.values()), default=0))
 
     @classmethod
     def of(cls, signals: Iterable[Mapping[str, float]]) -> Reference:
-        """From the signals of each reference pair."""
-        rows = list(signals)
+        """From the signals of each reference pair; those that are no numbers rank nothing."""
+        rows = [row for row in signals if all(math.isfinite(row[name]) for name in SIGNALS)]
         return cls({name: tuple(row[name] for row in rows) for name in SIGNALS})
 
     def log_ranks(self, signals: Mapping[str, float], names: Sequence[str]) -> list[float]:
@@ -82,8 +86,10 @@ class Ranking:
         """ln of the share of the reference at or below `value`; finite and increasing everywhere.
 
         Below the whole reference it goes on linearly, by the spread of the reference's lower half,
-        so that the bad are still told from the worse.
+        so that the bad are still told from the worse. What is no number is lowest of all.
         """
+        if math.isnan(value):
+            return LOWEST_LOG_RANK
         n_below = bisect_right(self._ordered, value)
         if n_below:
             return math.log(n_below / len(self._ordered))

@@ -58,14 +58,15 @@ def pair_signals(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> lis
     return [
         PairSignals(
             relevance_forward=_evidence(
-                answer.head_logprob - alone.head_logprob,
-                min(answer.n_head_tokens, alone.n_head_tokens),
+                (answer.head_logprob, answer.n_head_tokens),
+                (alone.head_logprob, alone.n_head_tokens),
             ),
             relevance_backward=_evidence(
-                instruction.logprob - unprompted.logprob, instruction.n_tokens
+                (instruction.logprob, instruction.n_tokens),
+                (unprompted.logprob, unprompted.n_tokens),
             ),
             completeness=answer.end_logprob or 0.0,
-            cut=answer.cut or instruction.cut,
+            cut=answer.cut or instruction.cut or unprompted.cut,
         )
         for (answer, alone), (instruction, unprompted) in zip(answers, instructions, strict=True)
     ]
@@ -145,5 +146,11 @@ def _read(
     )
 
 
-def _evidence(nats: float, n_tokens: int) -> float:
-    return nats / math.sqrt(n_tokens) if n_tokens else 0.0
+def _evidence(given: tuple[float, int], prior: tuple[float, int]) -> float:
+    """From two readings of a text, each its log-probability and how many tokens that is of.
+
+    A text too long for its window loses more beside a long prompt than beside a short one; then the
+    means compare, as the sums would be of different tokens.
+    """
+    n = min(given[1], prior[1])
+    return math.sqrt(n) * (given[0] / given[1] - prior[0] / prior[1]) if n else 0.0

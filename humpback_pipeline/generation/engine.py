@@ -95,9 +95,10 @@ class LikelihoodRequest:
 class Likelihood:
     """How likely an answer is after its prompt, in natural log-probabilities at temperature 1.
 
-    logprob: sum over the answer's `n_tokens` tokens that were read, its end of turn not among
+    logprob: sum over the answer's `n_tokens` tokens that were read, the turn's ending not among
     them; head_logprob: over the first `n_head_tokens`. end_logprob: of the turn's ending where the
-    answer ends; None if only the head was read. cut: prompt or answer did not fit.
+    answer ends, up to its first special token; None if only the head was read. cut: prompt or
+    answer did not fit.
     """
 
     request_id: str

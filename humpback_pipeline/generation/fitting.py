@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from humpback_pipeline.chat import (
@@ -13,6 +14,8 @@ from humpback_pipeline.chat import (
     choice_token_ids,
     render_example,
     render_prompt,
+    special_token_ids,
+    turn_ending,
 )
 from humpback_pipeline.generation.engine import (
     GenerationError,
@@ -34,25 +37,26 @@ class FittedPrompt:
 class FittedAnswer:
     """Token ids of a prompt and the answer after it, which begins at `start`.
 
-    n_head: tokens of the answer that are its head. has_end: the last token ends the turn.
+    n_head: tokens of the answer that are its head. n_end: tokens at the end that end the turn.
     """
 
     token_ids: list[int]
     start: int
     n_head: int
-    has_end: bool
+    n_end: int
     cut: bool
 
     def likelihood(self, request_id: str, logprobs: list[float]) -> Likelihood:
         """From the log-probability of each token from `start` on."""
-        answer = logprobs[:-1] if self.has_end else logprobs
+        n_answer = len(logprobs) - self.n_end
+        answer, end = logprobs[:n_answer], logprobs[n_answer:]
         return Likelihood(
             request_id=request_id,
             logprob=math.fsum(answer),
             n_tokens=len(answer),
             head_logprob=math.fsum(answer[: self.n_head]),
             n_head_tokens=self.n_head,
-            end_logprob=logprobs[-1] if self.has_end else None,
+            end_logprob=math.fsum(end) if end else None,
             cut=self.cut,
         )
 
@@ -90,13 +94,13 @@ class PromptFitter:
         """
         limit = self.max_model_tokens - 1
         example = render_example(self.tokenizer, request.messages, request.answer)
-        prompt, answer = example.prompt_ids, example.completion_ids[:-1]
-        end = [] if request.head_only else example.completion_ids[-1:]
+        prompt = example.prompt_ids
+        answer, end = self._without_ending(example.completion_ids)
         if request.head_only:
-            answer = answer[: request.head_tokens]
+            answer, end = answer[: request.head_tokens], []
         n_head = min(len(answer), request.head_tokens)
         if len(prompt) + len(answer) + len(end) <= limit:
-            return FittedAnswer([*prompt, *answer, *end], len(prompt), n_head, bool(end), cut=False)
+            return FittedAnswer([*prompt, *answer, *end], len(prompt), n_head, len(end), cut=False)
         self.n_cut += 1
         reserved = min(len(answer) + len(end), limit // 2)
         if len(prompt) + reserved > limit:
@@ -111,7 +115,25 @@ class PromptFitter:
             n_first = (room + 1) // 2
             answer = answer[:n_first] + answer[len(answer) - (room - n_first) :]
             n_head = min(n_head, n_first)
-        return FittedAnswer([*prompt, *answer, *end], len(prompt), n_head, bool(end), cut=True)
+        return FittedAnswer([*prompt, *answer, *end], len(prompt), n_head, len(end), cut=True)
+
+    def _without_ending(self, completion_ids: list[int]) -> tuple[list[int], list[int]]:
+        """The answer's own tokens, and those that end its turn.
+
+        The ending counts up to its first special token: what a template writes after that says
+        nothing of where the answer ends.
+        """
+        ending, n_read = self._ending
+        if completion_ids[-len(ending) :] != ending:  # the answer's last word and a space in one
+            return completion_ids[:-1], completion_ids[-1:]
+        return completion_ids[: -len(ending)], ending[:n_read]
+
+    @cached_property
+    def _ending(self) -> tuple[list[int], int]:
+        """What all completions end with, and how many of these tokens say that the turn ends."""
+        ending, special = turn_ending(self.tokenizer), special_token_ids(self.tokenizer)
+        first = next((n for n, token in enumerate(ending) if token in special), len(ending) - 1)
+        return ending, first + 1
 
     def choice_request(
         self, request: GenerationRequest, choices: tuple[str, ...]

@@ -6,6 +6,7 @@ labelled pairs say how precise a threshold is, and fit the calibrated scorer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def write_rater_calibration(
         ),
         settings={
             "scorers": compared_scorers(workspace),
-            "rating": rating_settings(workspace),
+            "rating": rating_settings(workspace, compared_scorers(workspace)),
             "max_reference_pairs": recipe.curation.max_reference_pairs,
             "max_preferences": recipe.evaluation.max_preferences,
         },
@@ -94,14 +95,20 @@ def write_rater_calibration(
     return workspace.write_dataset(origin, frame, CALIBRATION_SCHEMA, facts=facts)
 
 
-def rating_settings(workspace: Workspace) -> dict[str, object]:
-    """Settings that shape ratings, whatever the scorer."""
+def rating_settings(workspace: Workspace, scorers: Sequence[str]) -> dict[str, object]:
+    """Settings that shape ratings by `scorers`. Raises BaseModelError for an external model."""
+    from humpback_pipeline.curation import external_model_hash
+
     curation = workspace.recipe.curation
-    return {
+    settings: dict[str, object] = {
         "reasoned": curation.reasoned.model_dump(),
         "external": curation.external.model_dump() if curation.external else None,
         "generation": workspace.generation_settings(),
     }
+    if curation.external is not None and "external" in scorers:
+        # Its name or folder can come to stand for another model.
+        settings["external_model"] = external_model_hash(curation.external)
+    return settings
 
 
 def rate_known_pairs(
@@ -131,20 +138,30 @@ def rate_known_pairs(
         on_progress=on_progress,
     )
     reads_likelihoods = any(find_scorer(name).needs_reference for name in scorers)
-    with workspace.lazy_generator(workspace.models.path(backward)) as reader:
-        if reads_likelihoods:
+    reader = None
+    if reads_likelihoods:  # else a server need not have M_yx
+        with workspace.lazy_generator(workspace.models.path(backward)) as reader:
             read_instructions(pairs, reader, scoring)
     with workspace.lazy_generator(model) as generator:
-        raters = Raters(generator, reader)
-        return _rate(known, pairs, scorers, raters, scoring)
+        return _rate(known, pairs, scorers, Raters.of(generator, reader), scoring)
 
 
 def _rankable(scorers: Sequence[str], known: Sequence[KnownPair], used: str) -> Sequence[str]:
-    """The scorers, less those compared only that would rank by too few seed pairs."""
-    from humpback_pipeline.curation import MIN_REFERENCE_PAIRS, find_scorer
+    """The scorers, less those compared only that would rank by too few seed pairs.
 
-    if sum(one.set == SEED for one in known) >= MIN_REFERENCE_PAIRS:
+    Raises ReferencePairsError where the scorer in use would.
+    """
+    from humpback_pipeline.curation import (
+        MIN_REFERENCE_PAIRS,
+        check_enough_to_rank_by,
+        find_scorer,
+    )
+
+    n_seeds = sum(one.set == SEED for one in known)
+    if n_seeds >= MIN_REFERENCE_PAIRS:
         return scorers
+    if find_scorer(used).needs_reference:
+        check_enough_to_rank_by(n_seeds)
     return [name for name in scorers if name == used or not find_scorer(name).needs_reference]
 
 
@@ -217,7 +234,10 @@ def _rate(
 def _calibrated(
     known: Sequence[KnownPair], pairs: Sequence[Pair], raters: Raters, scoring: Scoring
 ) -> tuple[Calibration | None, list[Rating]]:
-    """The calibration, and ratings by it; those of labelled pairs by fits that lack the pair."""
+    """The calibration, and ratings by it; those of labelled pairs by fits that lack the pair.
+
+    Raises CalibrationError on too few labels if curation rates by it; else nothing is to be shown.
+    """
     from humpback_pipeline.curation import (
         CalibrationError,
         calibrated_scorer,
@@ -228,13 +248,19 @@ def _calibrated(
 
     assert scoring.reference is not None
     signals = calibration_signals(pairs, raters, scoring)
-    places = [i for i, one in enumerate(known) if one.set == LABELLED]
+    places = [
+        i
+        for i, one in enumerate(known)
+        if one.set == LABELLED and all(map(math.isfinite, signals[i].values()))
+    ]
     labelled = [signals[i] for i in places]
     labels = [known[i].label == 1 for i in places]
     try:
         calibration = fit_calibration(labelled, labels, scoring.reference)
         unseen = out_of_fold_probabilities(labelled, labels, scoring.reference)
     except CalibrationError:
+        if scoring.settings.scorer == "calibrated":
+            raise
         return None, []
     ratings = calibrated_scorer(pairs, raters, replace(scoring, calibration=calibration))
     for place, probability in zip(places, unseen, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -123,12 +124,15 @@ def _write_shard(
     recipe = workspace.recipe
     truncated_before = generator.n_truncated
     pairs = _pairs(workspace, iteration, shard)
-    backward = workspace.models.path(backward_model_name(recipe, iteration))
+    scorer = find_scorer(recipe.curation.scorer)
     scoring = _scoring(workspace, iteration, shard, on_progress)
-    # Its answers are in the ledger by now, so this engine does not start.
-    with workspace.open_lazily(backward) as reader:
-        raters = Raters(generator, reader)
-        ratings = find_scorer(recipe.curation.scorer).rate(pairs, raters, scoring)
+    with ExitStack() as stack:
+        reader = None
+        if scorer.needs_reference:  # else a server need not have M_yx
+            backward = workspace.models.path(backward_model_name(recipe, iteration))
+            # Its answers are in the ledger by now, so this engine does not start.
+            reader = stack.enter_context(workspace.open_lazily(backward))
+        ratings = scorer.rate(pairs, Raters.of(generator, reader), scoring)
     frame = _scores_frame(pairs, ratings)
     in_range = frame.filter(pl.col("rating").is_between(1.0, 5.0))
     return workspace.write_dataset(
@@ -196,6 +200,7 @@ def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFr
 
 def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
     recipe = workspace.recipe
+    scorer = recipe.curation.scorer
     return workspace.origin(
         scores_name(iteration),
         inputs=[
@@ -205,5 +210,5 @@ def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
             workspace.models.manifest(backward_model_name(recipe, iteration)),
         ],
         sources=workspace.prompt_sources("rating", "tags", "backward"),
-        settings={"scorer": recipe.curation.scorer, "rating": rating_settings(workspace)},
+        settings={"scorer": scorer, "rating": rating_settings(workspace, [scorer])},
     )

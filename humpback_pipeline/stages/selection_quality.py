@@ -163,7 +163,7 @@ def _origin(workspace: Workspace) -> Origin:
             "scorers": compared_scorers(workspace),
             "scorer": recipe.curation.scorer,
             "selection": recipe.curation.selection.model_dump(),
-            "rating": rating_settings(workspace),
+            "rating": rating_settings(workspace, compared_scorers(workspace)),
             "max_reference_pairs": recipe.curation.max_reference_pairs,
             "max_preferences": recipe.evaluation.max_preferences,
         },

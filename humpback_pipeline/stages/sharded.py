@@ -24,7 +24,8 @@ def write_shards(
 ) -> Iterator[tuple[str, Manifest]]:
     """Yield (shard, manifest) of every shard in `origins`, those that are unchanged first.
 
-    `model` answers; it is loaded once for each engine, and not at all if nothing is to be done.
+    `model` answers; it is loaded once for each engine, and not at all if nothing is asked of it:
+    all is in the ledger, or another model rates.
     """
     from humpback_pipeline.generation import for_each_shard
 
@@ -37,7 +38,7 @@ def write_shards(
     path = workspace.models.path(model)
     yield from for_each_shard(
         pending,
-        lambda slot: workspace.open_generator(path, slot),
+        lambda slot: workspace.open_lazily(path, slot),
         write_shard,
         settings=workspace.recipe.generation,
         on_progress=on_progress,
