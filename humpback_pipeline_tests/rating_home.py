@@ -115,11 +115,15 @@ class RatingHome:
     def write_pairs(self, shard: str, first: int, n: int) -> Manifest:
         """An augmented set of a shard from bundled labelled pairs."""
         rows = examples("labelled_pairs.jsonl", first + n)[first:]
+        return self.write_texts(shard, [(row["instruction"], row["output"]) for row in rows])
+
+    def write_texts(self, shard: str, texts: Sequence[tuple[str, str]]) -> Manifest:
+        """An augmented set of a shard from (instruction, output)."""
         frame = pl.DataFrame(
             {
-                "segment_id": [f"{shard}-{i}" for i in range(n)],
-                "instruction": [row["instruction"] for row in rows],
-                "output": [row["output"] for row in rows],
+                "segment_id": [f"{shard}-{i}" for i in range(len(texts))],
+                "instruction": [instruction for instruction, _ in texts],
+                "output": [output for _, output in texts],
             }
         ).with_columns(
             pl.lit(None, dtype).alias(name)
@@ -134,10 +138,21 @@ class RatingHome:
 
 @dataclass
 class EngineLog:
-    """Which models were started, and what each was asked: (model, method, request)."""
+    """Which models were started, and what each was asked: (model, method, request).
+
+    file: gets what was asked as well, line by line, for whoever outlives the asking process.
+    """
 
     started: list[str] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    file: Path | None = None
+
+    def note(self, model: str, method: str, request: str) -> None:
+        """Add a request."""
+        self.asked.append((model, method, request))
+        if self.file is not None:
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self.asked[-1]) + "\n")
 
     def forget(self) -> None:
         """Begin anew."""
@@ -167,7 +182,7 @@ def watch_engines(
 
     def stream(self: TransformersGenerator, task: Any, feed: Any) -> Any:
         def note(_: int, request: Any) -> Any:
-            log.asked.append((names[id(self)], task.method, request.request_id))
+            log.note(names[id(self)], task.method, request.request_id)
             return request
 
         return plain_stream(self, task, MappedFeed(feed, note))

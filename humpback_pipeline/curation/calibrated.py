@@ -9,7 +9,7 @@ from humpback_pipeline.curation.expected import expected_scorer
 from humpback_pipeline.curation.likelihood_scorers import unrateable
 from humpback_pipeline.curation.records import LOWEST, Pair, Rating
 from humpback_pipeline.curation.scoring import Raters, Scoring
-from humpback_pipeline.curation.signals import pair_signals
+from humpback_pipeline.curation.signals import PairSignals, pair_signals
 
 
 def calibrated_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> list[Rating]:
@@ -20,17 +20,18 @@ def calibrated_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -
             "fitted with; or use a scorer without labels, such as 'combined'"
         )
     ratings = []
-    for pair, (signals, cut, digits) in zip(pairs, _read(pairs, raters, scoring), strict=True):
-        probability = scoring.calibration.probability(signals, scoring.reference)
-        error = digits.error or unrateable(pair, signals)
+    for pair, (found, digits) in zip(pairs, _read(pairs, raters, scoring), strict=True):
+        features = _features(found, digits)
+        probability = scoring.calibration.probability(features, scoring.reference)
+        error = digits.error or unrateable(pair, found)
         ratings.append(
             Rating(
                 rating=LOWEST if error else 1.0 + 4.0 * probability,
                 scorer="calibrated",
                 value=probability,
-                signals=signals,
+                signals=features,
                 mass=digits.mass,
-                prompt_cut=cut or digits.prompt_cut,
+                prompt_cut=found.cut or digits.prompt_cut,
                 error=error,
             )
         )
@@ -41,13 +42,16 @@ def calibration_signals(
     pairs: Sequence[Pair], raters: Raters, scoring: Scoring
 ) -> list[dict[str, float]]:
     """All features of each pair: likelihoods and the digits' expectation."""
-    return [signals for signals, _, _ in _read(pairs, raters, scoring)]
+    return [_features(found, digits) for found, digits in _read(pairs, raters, scoring)]
 
 
 def _read(
     pairs: Sequence[Pair], raters: Raters, scoring: Scoring
-) -> Iterator[tuple[dict[str, float], bool, Rating]]:
-    """Of each pair its features, whether it was cut for them, and the digits' rating."""
+) -> Iterator[tuple[PairSignals, Rating]]:
+    """Of each pair what its likelihoods say, and what the digits."""
     likelihoods = pair_signals(pairs, raters, scoring)
-    for found, digits in zip(likelihoods, expected_scorer(pairs, raters, scoring), strict=True):
-        yield {**found.as_dict(), EXPECTED: digits.value}, found.cut, digits
+    yield from zip(likelihoods, expected_scorer(pairs, raters, scoring), strict=True)
+
+
+def _features(found: PairSignals, digits: Rating) -> dict[str, float]:
+    return {**found.as_dict(), EXPECTED: digits.value}

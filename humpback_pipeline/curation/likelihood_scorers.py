@@ -17,6 +17,7 @@ from humpback_pipeline.curation.signals import (
     RELEVANCE_BACKWARD,
     RELEVANCE_FORWARD,
     SIGNALS,
+    PairSignals,
     pair_signals,
 )
 
@@ -64,7 +65,7 @@ def _rate(
     for pair, found in zip(pairs, pair_signals(pairs, raters, scoring), strict=True):
         signals = found.as_dict()
         value, rating = rate(signals)
-        error = unrateable(pair, signals)
+        error = unrateable(pair, found)
         ratings.append(
             Rating(
                 LOWEST if error else rating,
@@ -78,11 +79,13 @@ def _rate(
     return ratings
 
 
-def unrateable(pair: Pair, signals: Mapping[str, float]) -> str | None:
+def unrateable(pair: Pair, signals: PairSignals) -> str | None:
     """Why likelihoods say nothing of a pair; None where they do."""
     if not pair.instruction.strip() or not pair.output.strip():
         return EMPTY_PAIR
-    return None if all(map(math.isfinite, signals.values())) else NO_NUMBER
+    if signals.error:
+        return signals.error
+    return None if all(map(math.isfinite, signals.as_dict().values())) else NO_NUMBER
 
 
 def rating_by_reference(

@@ -8,6 +8,7 @@ digits' probabilities after it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import cast
 
@@ -24,11 +25,15 @@ from humpback_pipeline.generation import (
 )
 from humpback_pipeline.progress import one_line
 
-_SCORE = RATING_PREFIX.strip()
+# With what a model marks it with: "**Score:**", "## Score:".
+_SCORE = re.compile(rf"[*_#]*[ \t]*{re.escape(RATING_PREFIX.strip())}")
 
 
 def reasoned_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> list[Rating]:
-    """The mean over n samples of the expected digit after a sampled rationale."""
+    """The mean over n samples of the expected digit after a sampled rationale.
+
+    A sample that a server refused does not count; if it refused all, that is the pair's error.
+    """
     n_samples = scoring.settings.reasoned.samples
     requests = [
         request for one in _requests(pairs, scoring) for request in _samples(one, n_samples)
@@ -73,7 +78,7 @@ def reasoned_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> 
 
 def rationale_of(text: str) -> str:
     """What was written before the model gave a score of its own accord."""
-    return text.split(_SCORE, 1)[0].strip()
+    return _SCORE.split(text, maxsplit=1)[0].strip()
 
 
 def _requests(pairs: Sequence[Pair], scoring: Scoring) -> list[GenerationRequest]:
@@ -99,12 +104,15 @@ def _samples(request: GenerationRequest, n: int) -> list[GenerationRequest]:
 
 
 def _rating(rationales: Sequence[Generation], scores: Sequence[ChoiceProbabilities]) -> Rating:
+    asked = [*zip(rationales, scores, strict=True)]
+    answered = [both for both in asked if not any(one.error for one in both)] or asked
+    rationales, scores = zip(*answered, strict=True)
     n = len(scores)
     columns = zip(*(score.probabilities for score in scores), strict=True)
     probabilities = tuple(math.fsum(column) / n for column in columns)
     value = expected_rating(probabilities)
-    asked: list[Generation | ChoiceProbabilities] = [*rationales, *scores]
-    error = next((one.error for one in asked if one.error), None)
+    counted: list[Generation | ChoiceProbabilities] = [*rationales, *scores]
+    error = next((one.error for one in counted if one.error), None)
     return Rating(
         rating=LOWEST if error else value,
         scorer="reasoned",
@@ -113,6 +121,6 @@ def _rating(rationales: Sequence[Generation], scores: Sequence[ChoiceProbabiliti
         rationale=rationale_of(rationales[0].text),
         signals={"reasoned": value},
         mass=math.fsum(score.mass for score in scores) / n,
-        prompt_cut=any(one.prompt_cut for one in asked),
+        prompt_cut=any(one.prompt_cut for one in counted),
         error=error,
     )

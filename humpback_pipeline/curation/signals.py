@@ -38,13 +38,14 @@ class PairSignals:
     the answer, ln p(x | y) - ln p(x), under M_yx where there is one. Both are divided by the square
     root of the number of tokens: a sum of n uncertain terms is uncertain by that much, so short and
     long texts compare. completeness: ln p(end of turn) where the answer ends. cut: texts did not
-    fit the window.
+    fit the window. error: why a server refused to read them; then the signals are no numbers.
     """
 
     relevance_forward: float
     relevance_backward: float
     completeness: float
     cut: bool = False
+    error: str | None = None
 
     def as_dict(self) -> dict[str, float]:
         """The three signals by name."""
@@ -56,20 +57,31 @@ def pair_signals(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> lis
     instructions = read_instructions(pairs, raters.backward, scoring)
     answers = read_answers(pairs, raters.forward, scoring)
     return [
-        PairSignals(
-            relevance_forward=_evidence(
-                (answer.head_logprob, answer.n_head_tokens),
-                (alone.head_logprob, alone.n_head_tokens),
-            ),
-            relevance_backward=_evidence(
-                (instruction.logprob, instruction.n_tokens),
-                (unprompted.logprob, unprompted.n_tokens),
-            ),
-            completeness=answer.end_logprob or 0.0,
-            cut=answer.cut or instruction.cut or unprompted.cut,
-        )
-        for (answer, alone), (instruction, unprompted) in zip(answers, instructions, strict=True)
+        _signals(*of_answer, *of_instruction)
+        for of_answer, of_instruction in zip(answers, instructions, strict=True)
     ]
+
+
+def _signals(
+    answer: Likelihood, alone: Likelihood, instruction: Likelihood, unprompted: Likelihood
+) -> PairSignals:
+    readings = (answer, alone, instruction, unprompted)
+    cut = any(reading.cut for reading in readings)
+    error = next((reading.error for reading in readings if reading.error), None)
+    if error:
+        return PairSignals(math.nan, math.nan, math.nan, cut, error)
+    return PairSignals(
+        relevance_forward=_evidence(
+            (answer.head_logprob, answer.n_head_tokens),
+            (alone.head_logprob, alone.n_head_tokens),
+        ),
+        relevance_backward=_evidence(
+            (instruction.logprob, instruction.n_tokens),
+            (unprompted.logprob, unprompted.n_tokens),
+        ),
+        completeness=answer.end_logprob or 0.0,
+        cut=cut,
+    )
 
 
 def read_answers(

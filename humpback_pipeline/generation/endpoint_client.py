@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PREFLIGHT_TIMEOUT_S = 5.0
 MAX_WAIT_S = 30.0
 RETRIED_STATUS = {408, 409, 429, 500, 502, 503, 504}
+# A bad request, one too large, one that cannot be processed: the next one may be better.
+REFUSED_STATUS = {400, 413, 422}
 MAX_QUOTED_CHARS = 300
 
 
@@ -31,6 +33,13 @@ class EndpointError(GenerationError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+def refusal(error: EndpointError) -> str:
+    """Why a server calls this very request bad; any other error is raised."""
+    if error.status in REFUSED_STATUS:
+        return str(error)
+    raise error
 
 
 class EndpointClient:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.chat import Message
-from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError
+from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError, refusal
 from humpback_pipeline.generation.endpoint_likelihoods import EndpointLikelihoods
 from humpback_pipeline.generation.endpoint_replies import (
     asking_for_one_of,
@@ -26,6 +26,7 @@ from humpback_pipeline.generation.engine import (
     LikelihoodRequest,
 )
 from humpback_pipeline.generation.probabilities import normalise_choices
+from humpback_pipeline.generation.seeds import request_seed
 from humpback_pipeline.generation.streaming import (
     Feed,
     Finished,
@@ -37,8 +38,6 @@ from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
 
 TOP_LOGPROBS = 20  # the most the API allows
-# A bad request, one too large, one that cannot be processed: the next one may be better.
-REFUSED_STATUS = {400, 413, 422}
 MAX_REFUSED_AT_FIRST = 20
 
 
@@ -159,7 +158,7 @@ class EndpointGenerator(ClosesOnExit):
                 logprobs=True,
             )
         except EndpointError as error:
-            reason = _refusal(error)
+            reason = refusal(error)
             return Generation(request.request_id, "", "refused", 0, 0, None, error=reason)
         choice, usage = reply["choices"][0], reply.get("usage") or {}
         tokens = token_logprobs(choice)
@@ -182,7 +181,7 @@ class EndpointGenerator(ClosesOnExit):
                 asked, temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=TOP_LOGPROBS
             )
         except EndpointError as error:
-            reason = _refusal(error)
+            reason = refusal(error)
             nothing = normalise_choices(request.request_id, [-math.inf] * len(choices))
             return replace(nothing, error=reason)
         tokens = token_logprobs(reply["choices"][0])
@@ -203,7 +202,8 @@ class EndpointGenerator(ClosesOnExit):
 
     def _complete(self, request: GenerationRequest, **parameters: Any) -> dict[str, Any]:
         messages: list[Message] = list(request.messages)
-        body: dict[str, Any] = {"model": self._model, "seed": self._seed, **parameters}
+        seed = request_seed(self._seed, request.request_id)
+        body: dict[str, Any] = {"model": self._model, "seed": seed, **parameters}
         # Only vLLM can continue an answer that is begun for it; elsewhere the prompt's own words
         # ("a last line of the form …") must do.
         if request.answer_prefix and self._is_vllm:
@@ -238,13 +238,6 @@ class EndpointGenerator(ClosesOnExit):
                 f"VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, where it can read that folder. ({error})"
             ) from error
         self._loaded = name
-
-
-def _refusal(error: EndpointError) -> str:
-    """Why a server calls this very request bad; any other error is raised."""
-    if error.status in REFUSED_STATUS:
-        return str(error)
-    raise error
 
 
 def _hash(model: Path | str, cache_dir: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError
+from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError, refusal
 from humpback_pipeline.generation.engine import Likelihood, LikelihoodRequest
 from humpback_pipeline.generation.fitting import PromptFitter
 
@@ -40,16 +40,17 @@ class EndpointLikelihoods:
     def ask(self, request: LikelihoodRequest) -> Likelihood:
         """The likelihood of one request's answer."""
         fitted = self.fitter.fit_answer(request)
-        reply = self._client.post(
-            "/completions",
-            {
-                "model": self._served_name,
-                "prompt": fitted.token_ids,
-                "max_tokens": 1,
-                "temperature": 0.0,
-                "prompt_logprobs": 0,
-            },
-        )
+        body = {
+            "model": self._served_name,
+            "prompt": fitted.token_ids,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "prompt_logprobs": 0,
+        }
+        try:
+            reply = self._client.post("/completions", body)
+        except EndpointError as error:
+            return Likelihood(request.request_id, 0.0, 0, 0.0, 0, None, error=refusal(error))
         positions = (reply.get("choices") or [{}])[0].get("prompt_logprobs")
         if not positions or len(positions) != len(fitted.token_ids):
             raise EndpointError(f"{self._client.base_url} gives no prompt_logprobs: {NEEDS}.")

@@ -98,7 +98,7 @@ class Likelihood:
     logprob: sum over the answer's `n_tokens` tokens that were read, the turn's ending not among
     them; head_logprob: over the first `n_head_tokens`. end_logprob: of the turn's ending where the
     answer ends, up to its first special token; None if only the head was read. cut: prompt or
-    answer did not fit.
+    answer did not fit. error: why a server refused this request; then nothing was read.
     """
 
     request_id: str
@@ -108,6 +108,7 @@ class Likelihood:
     n_head_tokens: int
     end_logprob: float | None
     cut: bool = False
+    error: str | None = None
 
 
 class TextGenerator(Protocol):

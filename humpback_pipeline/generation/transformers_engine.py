@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +22,7 @@ from humpback_pipeline.generation.engine import (
 )
 from humpback_pipeline.generation.fitting import FittedAnswer, FittedPrompt, PromptFitter
 from humpback_pipeline.generation.probabilities import normalise_choices
+from humpback_pipeline.generation.seeds import request_seed
 from humpback_pipeline.generation.streaming import Feed, Stream, Task, answers_in_order
 from humpback_pipeline.generation.transformers_sampling import sample
 from humpback_pipeline.recipe import GenerationRecipe
@@ -234,8 +233,6 @@ class TransformersGenerator(ClosesOnExit):
         """
         import torch
 
-        asked = json.dumps([self._seed, *request_ids])
-        digest = hashlib.sha256(asked.encode()).digest()
         with torch.random.fork_rng():
-            torch.manual_seed(int.from_bytes(digest[:7], "big"))
+            torch.manual_seed(request_seed(self._seed, *request_ids))
             yield
