@@ -11,9 +11,11 @@ import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import Recipe
+from humpback_pipeline.stages.carrying import carry_shard
 from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.corpus_selection import SELECTION
 from humpback_pipeline.stages.sharded import write_shards
+from humpback_pipeline.stages.stopping import stopped_at
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, Origin
@@ -106,13 +108,17 @@ def write_augmented_set(
     """Write the augmented set of each shard, on as many engines as there are free GPUs.
 
     Columns: `AUGMENTED_SCHEMA`; beside it the instructions that were dropped, `DROPPED_SCHEMA`.
-    Answers go to a ledger as they come, so a killed run resumes.
+    Answers go to a ledger as they come, so a killed run resumes. Once iterating has ended, the
+    pairs of the iteration before are carried on.
     """
     from humpback_pipeline.generation import generate_instructions
 
     recipe = workspace.recipe
     name = augmented_set_name(recipe, iteration)
     dropped_name = dropped_instructions_name(recipe, iteration)
+    if name != AUGMENTED_SET and stopped_at(workspace, iteration - 1) is not None:
+        yield from _carry(workspace, iteration, shards)
+        return
     origins = {shard: _origin(workspace, name, iteration, shard) for shard in shards}
     dropped_origins = {s: _origin(workspace, dropped_name, iteration, s) for s in shards}
 
@@ -150,6 +156,17 @@ def write_augmented_set(
     for shard, manifest in write_shards(workspace, model, origins, write_shard, on_progress):
         # An older augmented set that is current again brings what was dropped for it back as well.
         workspace.unchanged_dataset(dropped_origins[shard], shard)
+        yield shard, manifest
+
+
+def _carry(
+    workspace: Workspace, iteration: int, shards: Sequence[str]
+) -> Iterator[tuple[str, Manifest]]:
+    recipe = workspace.recipe
+    for shard in shards:
+        for name_of in (dropped_instructions_name, augmented_set_name):
+            before = name_of(recipe, iteration - 1)
+            manifest = carry_shard(workspace, name_of(recipe, iteration), before, shard)
         yield shard, manifest
 
 

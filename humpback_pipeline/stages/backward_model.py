@@ -17,7 +17,9 @@ from humpback_pipeline.stages.augmentation import (
     backward_model_names,
     train_backward_model,
 )
+from humpback_pipeline.stages.carrying import copy_model
 from humpback_pipeline.stages.iteration_names import curated_set_name
+from humpback_pipeline.stages.stopping import stopped_at
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest
@@ -46,11 +48,16 @@ def retrain_backward_model(
 ) -> Manifest:
     """Train the M_yx of iteration t on seeds and A^(t-1), output → instruction, from the base.
 
-    For t = 1, or where the recipe retrains nothing, that of the seeds alone.
+    For t = 1, or where the recipe retrains nothing, that of the seeds alone; once iterating has
+    ended, that of the iteration before.
     """
     name = backward_model_name(workspace.recipe, iteration)
     if name == BACKWARD_MODEL:
         return train_backward_model(workspace, on_progress)
+    if stopped_at(workspace, iteration - 1) is not None:
+        curated = workspace.datasets.manifest(curated_set_name(iteration - 1))
+        before = backward_model_name(workspace.recipe, iteration - 1)
+        return copy_model(workspace, name, before, [curated])
     return train_and_save(
         workspace,
         name,

@@ -1,17 +1,18 @@
-"""After iterating has ended: the last set and the last model are carried on, nothing is redone."""
+"""After iterating has ended: the last sets and models are carried on, nothing is redone."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from humpback_pipeline.stages.iteration_names import curated_set_name, model_name
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest, Origin, remove_leftovers
+from humpback_pipeline.storage import Manifest, remove_leftovers
 from humpback_pipeline.storage.manifest import MANIFEST_NAME
 
-# In the facts of a curated set or a model: what it is a copy of.
+# In the facts of a dataset or a model: what it is a copy of.
 CARRIED_FROM = "carried_from"
 
 
@@ -58,14 +59,33 @@ def carry_curated_set(workspace: Workspace, iteration: int) -> Manifest:
     )
 
 
-def carry_model(workspace: Workspace, iteration: int) -> Manifest:
-    """M_t := M_{t-1}: a version of its own whose files are hard links, or copies.
+def carry_shard(workspace: Workspace, name: str, source: str, shard: str) -> Manifest:
+    """A shard's rows and facts of the iteration before, as a version of their own."""
+    last = workspace.datasets.manifest(source, shard)
+    origin = workspace.origin(name, inputs=[last], settings={CARRIED_FROM: source})
+    if unchanged := workspace.unchanged_dataset(origin, shard):
+        return unchanged
+    frame = workspace.datasets.read(source, shard)
+    facts = {**last.facts, CARRIED_FROM: source}
+    return workspace.write_dataset(origin, frame, dict(frame.schema), partition=shard, facts=facts)
 
-    Its facts are those of the training that made the files, and `carried_from`.
+
+def carry_model(workspace: Workspace, iteration: int) -> Manifest:
+    """M_t := M_{t-1}, where the curated set is carried as well."""
+    curated = workspace.datasets.manifest(curated_set_name(iteration))
+    return copy_model(workspace, model_name(iteration), model_name(iteration - 1), [curated])
+
+
+def copy_model(
+    workspace: Workspace, name: str, source: str, decided_by: Sequence[Manifest]
+) -> Manifest:
+    """A version of its own whose files are hard links, or copies.
+
+    Its facts are those of the training that made the files, and `carried_from`. decided_by: what
+    says that nothing is to be trained.
     """
-    name, source = model_name(iteration), model_name(iteration - 1)
     last = workspace.models.manifest(source)
-    origin = _model_origin(workspace, iteration, last)
+    origin = workspace.origin(name, inputs=[*decided_by, last], settings={CARRIED_FROM: last.name})
     if unchanged := workspace.unchanged_model(origin):
         return unchanged
     workspace.save_recipe()
@@ -89,14 +109,6 @@ def carry_model(workspace: Workspace, iteration: int) -> Manifest:
         model.facts.update({**last.facts, **spent, CARRIED_FROM: source})
     assert model.manifest is not None
     return model.manifest
-
-
-def _model_origin(workspace: Workspace, iteration: int, last: Manifest) -> Origin:
-    return workspace.origin(
-        model_name(iteration),
-        inputs=[workspace.datasets.manifest(curated_set_name(iteration)), last],
-        settings={CARRIED_FROM: last.name},
-    )
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.augmentation import augmented_set_name, backward_model_name
-from humpback_pipeline.stages.carrying import CARRIED_FROM
+from humpback_pipeline.stages.carrying import carry_shard
 from humpback_pipeline.stages.iteration_names import calibration_name, model_name, scores_name
 from humpback_pipeline.stages.rater_calibration import rating_settings, scoring_of
 from humpback_pipeline.stages.sharded import write_shards
@@ -56,7 +56,8 @@ def write_curation_scores(
 
     if iteration > 1 and stopped_at(workspace, iteration - 1) is not None:
         for shard in shards:
-            yield shard, _carry_scores(workspace, iteration, shard)
+            before = scores_name(iteration - 1)
+            yield shard, carry_shard(workspace, scores_name(iteration), before, shard)
         return
     origins = {shard: _scores_origin(workspace, iteration, shard) for shard in shards}
     pending = [s for s, origin in origins.items() if not workspace.unchanged_dataset(origin, s)]
@@ -70,24 +71,6 @@ def write_curation_scores(
 
     rater = model_name(iteration - 1)
     yield from write_shards(workspace, rater, origins, write_shard, on_progress)
-
-
-def _carry_scores(workspace: Workspace, iteration: int, shard: str) -> Manifest:
-    """Iterating has ended: the ratings of the iteration before stand, and nothing is rated."""
-    before = scores_name(iteration - 1)
-    source = workspace.datasets.manifest(before, shard)
-    origin = workspace.origin(
-        scores_name(iteration), inputs=[source], settings={CARRIED_FROM: before}
-    )
-    if unchanged := workspace.unchanged_dataset(origin, shard):
-        return unchanged
-    return workspace.write_dataset(
-        origin,
-        workspace.datasets.read(before, shard),
-        SCORES_SCHEMA,
-        partition=shard,
-        facts={**source.facts, CARRIED_FROM: before},
-    )
 
 
 def _read_backward(

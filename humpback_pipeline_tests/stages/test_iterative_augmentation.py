@@ -9,6 +9,7 @@ from projects import SMALL_SHARDS, Project, make_project
 from humpback_pipeline.lineage import Catalogue
 from humpback_pipeline.lineage.stale import StaleReader
 from humpback_pipeline.recipe import Recipe
+from humpback_pipeline.recipe_curation import StopRecipe
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.augmentation import (
     AUGMENTED_SCHEMA,
@@ -211,6 +212,43 @@ def test_another_curated_set_makes_what_was_written_after_it_stale(workspace: Wo
     write_curated(workspace, 2)
     assert retrain_backward_model(workspace, 2).version == before.version
     assert not dependants & stale()
+
+
+def test_nothing_is_trained_or_written_once_iterating_has_ended(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curation = workspace.recipe.curation.model_copy(
+        update={"iterations": 3, "stop": StopRecipe(min_jaccard=0.9)}
+    )
+    ended = Workspace(workspace.recipe.model_copy(update={"curation": curation}))
+    stopped = {"stopped": {"iteration": 2, "reason": "enough", "keep_last": True}}
+    ended.write_dataset(
+        ended.origin("curated_set_2", inputs=[ended.datasets.manifest("curated_set_1")]),
+        ended.datasets.read("curated_set_1"),
+        CURATED_SCHEMA,
+        facts=stopped,
+    )
+    started: list[object] = []
+    monkeypatch.setattr(Workspace, "open_generator", lambda self, *given: started.append(given))
+
+    model = retrain_backward_model(ended, 3)
+    pairs = write_pairs(ended, 3)
+
+    last = ended.models.manifest("backward_model_2")
+    assert (model.name, model.content_hash) == ("backward_model_3", last.content_hash)
+    assert model.facts["carried_from"] == pairs.facts["carried_from"].replace(
+        "augmented_set", "backward_model"
+    )
+    assert ended.datasets.read("augmented_set_3", SHARD).equals(
+        ended.datasets.read("augmented_set_2", SHARD)
+    )
+    assert ended.datasets.read("dropped_instructions_3", SHARD).equals(
+        ended.datasets.read("dropped_instructions_2", SHARD)
+    )
+    assert instruction_likelihoods(ended, "backward_model_3")[-1].gain == 0.0
+    assert retrain_backward_model(ended, 3).version == model.version
+    assert write_pairs(ended, 3).version == pairs.version
+    assert started == []
 
 
 def manifest(rows: int, **facts: object) -> Manifest:
