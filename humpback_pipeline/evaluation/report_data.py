@@ -75,6 +75,29 @@ class CuratedSet(_Record):
     worst: list[SamplePair] = []
 
 
+class IterationRow(_Record):
+    """One iteration: its curated set against the last, its rater on labelled pairs.
+
+    note: why iterating ended here, or what was carried on.
+    """
+
+    iteration: int
+    rater: str
+    rated: int
+    kept: int
+    lowest_rating: float | None = None
+    jaccard: float | None = None
+    gained: int | None = None
+    lost: int | None = None
+    rating_correlation: float | None = None
+    precision: float | None = None
+    precision_low: float | None = None
+    precision_high: float | None = None
+    recall: float | None = None
+    auc: float | None = None
+    note: str = ""
+
+
 class SelectionQualityRow(_Record):
     """One rater and scorer on labelled pairs (see `precision_recall` and `compare_selection`)."""
 
@@ -208,6 +231,7 @@ class ReportData(_Record):
     models: list[ModelSummary] | None = None
     ratings: list[RatingSummary] | None = None
     curated_sets: list[CuratedSet] | None = None
+    iterations: list[IterationRow] = []
     selection_quality: list[SelectionQualityRow] | None = Field(
         None, description="Of the scorer in use, a row for each rater; the last rated last."
     )

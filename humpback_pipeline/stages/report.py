@@ -15,6 +15,7 @@ from humpback_pipeline.evaluation.report_data import (
     CuratedSet,
     DataStatisticsRow,
     DiversitySummary,
+    IterationRow,
     PreferenceAgreementRow,
     RatingSummary,
     ReportData,
@@ -76,6 +77,7 @@ def gather(workspace: Workspace, shards: Sequence[str]) -> ReportData:
         models=models,
         ratings=[_ratings(workspace, t, shards) for t in iterations],
         curated_sets=[_curated_set(workspace, t, shards) for t in iterations],
+        iterations=_iterations(workspace),
         **_selection(workspace),
         win_rates=[WinRateRow(**row) for row in facts["win_rates"]],
         win_rates_plot_png=_win_rates_plot(facts["win_rates"]),
@@ -137,6 +139,12 @@ def _curated_set(workspace: Workspace, iteration: int, shards: Sequence[str]) ->
         borderline=_samples(pairs.sort(distance).head(N_SAMPLES)),
         worst=_samples(pairs.tail(N_SAMPLES).reverse()),
     )
+
+
+def _iterations(workspace: Workspace) -> list[IterationRow]:
+    last = curated_set_name(workspace.recipe.curation.iterations)
+    rows = workspace.datasets.manifest(last).facts["iterations"]
+    return [IterationRow(**row) for row in rows]
 
 
 def _samples(frame: pl.DataFrame) -> list[SamplePair]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from humpback_pipeline.evaluation import ReportData, SelectionQualityRow, render_report
-from humpback_pipeline.evaluation.report_data import PreferenceAgreementRow
+from humpback_pipeline.evaluation.report_data import (
+    CuratedSet,
+    IterationRow,
+    PreferenceAgreementRow,
+)
 
 
 def row(scorer: str, auc: float, *, cross_validated: bool = False) -> SelectionQualityRow:
@@ -76,3 +80,24 @@ def test_report_shows_harder_pairs_and_preferences_beside_the_longer_output() ->
     assert "0.78" in html
     assert "longer output wins" in html
     assert "0.40 of 30" in html
+
+
+def test_report_shows_how_iterations_went_and_where_they_ended() -> None:
+    first = IterationRow(
+        iteration=1, rater="m0", rated=64, kept=20, precision=0.75, precision_low=0.5
+    )
+    second = IterationRow(
+        iteration=2,
+        rater="m1",
+        rated=64,
+        kept=21,
+        jaccard=0.8632,
+        gained=3,
+        lost=2,
+        note="stopped at iteration 2",
+    )
+    sets = [CuratedSet(name="curated_set_1", threshold=4.0, rows=20)]
+    assert "Jaccard" not in page(curated_sets=sets, iterations=[first])
+    html = page(curated_sets=sets, iterations=[first, second])
+    for text in ("Jaccard", "0.86", "21 of 64", "stopped at iteration 2", "0.75"):
+        assert text in html

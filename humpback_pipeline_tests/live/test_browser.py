@@ -27,7 +27,8 @@ ORDER = [
     ("corpus_selection", "augmented_set"),
     ("backward_model", "augmented_set"),
     ("augmented_set", "curation_scores_1"),
-    ("m0", "curation_scores_1"),
+    ("m0", "rater_calibration_1"),
+    ("rater_calibration_1", "curation_scores_1"),
     ("curation_scores_1", "curated_set_1"),
     ("curated_set_1", "m1"),
     ("m1_responses", "win_rates"),
@@ -125,7 +126,12 @@ def test_iteration_from_its_jobs_page_is_one_run_of_its_assets(
     visitor.materialize("/locations/humpback_pipeline/jobs/iteration_1", "All")
     (run,) = new_runs(materialized, n_before)
     assert run.job_name == "iteration_1"
-    assert materialized.materialized_by(run.run_id) == ["curation_scores_1", "curated_set_1", "m1"]
+    assert materialized.materialized_by(run.run_id) == [
+        "rater_calibration_1",
+        "curation_scores_1",
+        "curated_set_1",
+        "m1",
+    ]
 
 
 def test_only_changed_assets_run_and_the_next_say_why(
@@ -144,7 +150,8 @@ def test_only_changed_assets_run_and_the_next_say_why(
     assert live.materialized_by(run.run_id) == ["seed_pairs"]
     nodes = live.graphql(STALE_CAUSES)["assetNodes"]
     why = {n["assetKey"]["path"][0]: n["staleCauses"] for n in nodes if n["staleCauses"]}
-    assert set(why) == {"backward_model", "m0", "m1", "data_statistics", "instruction_diversity"}
+    models = {"backward_model", "m0", "rater_calibration_1", "m1"}
+    assert set(why) == {*models, "data_statistics", "instruction_diversity"}
     (cause,) = why["m0"]
     assert (cause["key"]["path"], cause["reason"]) == (["seed_pairs"], "has a new data version")
 

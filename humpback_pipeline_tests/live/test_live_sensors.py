@@ -138,7 +138,8 @@ def test_edits_give_one_run_each_in_order_over_all_shards_and_those_during_a_run
     steps = live.steps(first)
     assert "clueweb_segments" not in steps
     assert steps[0] == "seed_pairs"
-    order = [steps.index(name) for name in ("m0", "curation_scores_1", "curated_set_1", "m1")]
+    made = ("m0", "rater_calibration_1", "curation_scores_1", "curated_set_1", "m1")
+    order = [steps.index(name) for name in made]
     assert order == sorted(order)
     m1 = live.project.workspace().models.manifest("m1")
     second = wait_for_launch(live, "seed_change", 2)
