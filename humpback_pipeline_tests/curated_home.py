@@ -55,7 +55,8 @@ class CuratedHome:
         """Ratings of s0, s1 … and of the labelled pairs by M_{t-1}; some of another scorer too."""
         pairs = self.workspace.datasets.manifest("augmented_set", SHARD)
         ids = [f"s{n}" for n in range(len(ratings))]
-        scores = pl.DataFrame({"segment_id": ids, "rating": [float(r) for r in ratings]})
+        numbers = [float(r) for r in ratings]
+        scores = pl.DataFrame({"segment_id": ids, "rating": numbers, "value": numbers})
         self._write(scores_name(iteration), scores, SHARD, [pairs])
         n = len(labelled)
         mine = {

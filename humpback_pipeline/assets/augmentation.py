@@ -45,6 +45,7 @@ from humpback_pipeline.stages.augmentation import (
     write_augmented_set,
 )
 from humpback_pipeline.stages.backward_model import instruction_likelihoods, retrain_backward_model
+from humpback_pipeline.stages.carrying import CARRIED_FROM
 from humpback_pipeline.stages.checks import (
     CheckOutcome,
     check_augmented_not_empty,
@@ -103,12 +104,16 @@ def _model_asset(name: str, iteration: int) -> dg.AssetsDefinition:
         opened = workspace.open()
         manifest = retrain_backward_model(opened, iteration, log_progress(context))
         outcomes = model_checks(opened, manifest)
+        carried = manifest.facts.get(CARRIED_FROM)
+        if carried:
+            context.log.info(f"iterating has ended: {carried} is carried on, nothing was trained")
         if iteration > 1:
             likelihoods = instruction_likelihoods(opened, name)
-            outcomes.append(check_instruction_likelihood_rose(likelihoods))
+            outcomes.append(check_instruction_likelihood_rose(likelihoods, carried))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
+                **({CARRIED_FROM: carried} if carried else {}),
                 **likelihood_metadata(opened, name),
                 **training_metadata(manifest.facts, title),
                 **manifest_metadata(opened, manifest, context),

@@ -69,7 +69,9 @@ def curated_asset(iteration: int) -> dg.AssetsDefinition:
         manifest = write_curated_set(opened, iteration, shards)
         if said := ended(manifest.facts):
             context.log.info(said)
-        scores = opened.datasets.scan_partitions(scores_name(iteration), shards)
+        # Those that chose the rows, which are an earlier iteration's where they were carried on.
+        chosen_by = scores_name(manifest.facts["rows_of"])
+        scores = opened.datasets.scan_partitions(chosen_by, shards)
         ratings = scores.select("rating").collect()["rating"]
         frame = opened.datasets.read(name)
         return dg.MaterializeResult(

@@ -85,21 +85,23 @@ class Ranking:
     def log_rank(self, value: float) -> float:
         """ln of the share of the reference at or below `value`; finite and increasing everywhere.
 
-        Below the whole reference it goes on linearly, by the spread of the reference's lower half,
-        so that the bad are still told from the worse. What is no number is lowest of all.
+        Between two reference values the share is interpolated: with a few dozen of them a crawl's
+        pairs would else share as few ranks, and a `top_k` would draw among thousands. Below the
+        whole reference it goes on linearly, by the spread of the reference's lower half, so that
+        the bad are still told from the worse. What is no number is lowest of all.
         """
         if math.isnan(value):
             return LOWEST_LOG_RANK
-        n_below = bisect_right(self._ordered, value)
+        n, n_below = len(self._ordered), bisect_right(self._ordered, value)
+        if n_below == n:
+            return 0.0
         if n_below:
-            return math.log(n_below / len(self._ordered))
+            low, high = self._ordered[n_below - 1], self._ordered[n_below]
+            # Halves, as the difference of the largest numbers is none.
+            between = (value / 2 - low / 2) / (high / 2 - low / 2)
+            return math.log((n_below + between) / n)
         below = (value - self._ordered[0]) / self._spread
-        return max(LOWEST_LOG_RANK, below - math.log(len(self._ordered) + 1))
-
-
-def log_rank(value: float, reference: Sequence[float]) -> float:
-    """See `Ranking.log_rank`."""
-    return Ranking(reference).log_rank(value)
+        return max(LOWEST_LOG_RANK, below - math.log(n + 1))
 
 
 def rating_of_rank(log_share: float) -> float:

@@ -36,8 +36,8 @@ class Selection:
 
     kept: the rows selected, best first, all columns as they came. dropped: reason → count.
     dropped_rows: segment_id, rating and reason of the others, best first. cut: the lowest rating
-    that the rules on ratings let through, None where they let none. target: what a target
-    precision came to, where the rule has one.
+    that the rules on ratings let through, top_k included, None where they let none. target: what a
+    target precision came to, where the rule has one.
     """
 
     kept: pl.DataFrame
@@ -58,9 +58,10 @@ def select_pairs(
 ) -> Selection:
     """Select by rating, then drop what must not be trained on; each dropped row has one reason.
 
-    rated: columns segment_id, instruction, output, rating. Equal ratings are ranked by segment_id,
-        so the result does not depend on the order of rows. Of a lazy frame, texts are read only
-        for the pairs that pass the rules on ratings.
+    rated: columns segment_id, instruction, output, rating. Equal ratings are ranked by the column
+        value (the scorer's own number) where there is one, then by segment_id, so the result does
+        not depend on the order of rows. Of a lazy frame, texts are read only for the pairs that
+        pass the rules on ratings.
     rule: a row must pass every rule given. `min_rating` keeps ratings at or above it;
         `top_fraction` that share of all rows (rounded, at least one); `target_precision` ratings at
         or above the lowest threshold that reaches it on `labelled`, and none if none does;
@@ -85,9 +86,11 @@ def select_pairs(
     reasons = _reasons_in_texts(
         passing, rule, seeds, list(evaluation_texts), contamination_ngram_words
     )
+    let_through = passing["rating"]
     if rule.top_k is not None:
-        beyond = (reasons == _KEPT) & ((reasons == _KEPT).cum_sum() > rule.top_k)
-        reasons = reasons.zip_with(~beyond, pl.Series([BELOW_TOP_K]))
+        within = (reasons == _KEPT).cum_sum() <= rule.top_k
+        reasons = reasons.zip_with(within | (reasons != _KEPT), pl.Series([BELOW_TOP_K]))
+        let_through = let_through.filter(within)
     by_text = passing.select("segment_id", "rating", reason=reasons).filter(reasons != _KEPT)
     dropped = pl.concat([by_text, ranked.filter(pl.col("reason") != _KEPT)])
     counts = dropped.group_by("reason").len().sort("reason")
@@ -95,7 +98,7 @@ def select_pairs(
         kept=passing.filter(reasons == _KEPT),
         dropped=dict(counts.iter_rows()),
         dropped_rows=dropped,
-        cut=passing["rating"].to_list()[-1] if passing.height else None,
+        cut=let_through[-1] if len(let_through) else None,
         target=target,
     )
 
@@ -104,9 +107,10 @@ def _rank(
     rated: pl.LazyFrame, rule: SelectionRecipe, labelled: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, TargetPrecision | None]:
     """Best first, with the rule on ratings that drops each, if any."""
-    ratings = rated.select("segment_id", pl.col("rating").cast(pl.Float64).fill_nan(None)).collect()
+    numbers = [name for name in ("rating", "value") if name in rated.collect_schema()]
+    ratings = rated.select("segment_id", pl.col(numbers).cast(pl.Float64).fill_nan(None)).collect()
     ranked = ratings.sort(
-        ["rating", "segment_id"], descending=[True, False], nulls_last=True
+        [*numbers, "segment_id"], descending=[*(True for _ in numbers), False], nulls_last=True
     ).with_row_index("rank")
     rating = pl.col("rating")
     rules = [(rating.is_null(), NOT_RATED)]

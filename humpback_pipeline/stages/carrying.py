@@ -36,13 +36,11 @@ def carry_curated_set(workspace: Workspace, iteration: int) -> Manifest:
         return unchanged
     rows = list(last.facts["iterations"])
     carried = {
-        **rows[-1],
+        # Of the iteration that chose these rows: the one that ended iterating can have a worse
+        # rater, whose set was not taken.
+        **rows[last.facts["rows_of"] - 1],
         "iteration": iteration,
-        "kept": last.rows,
-        "lowest_rating": last.facts["lowest_rating_kept"],
-        "jaccard": 1.0,
-        "gained": 0,
-        "lost": 0,
+        **dict.fromkeys(("jaccard", "gained", "lost", "rating_correlation")),
         "note": f"{source} carried on",
     }
     frame = workspace.datasets.read(source)

@@ -49,6 +49,8 @@ CURATED_SCHEMA = {
 }
 # Facts that describe the rows of a set, and go with them when they are carried on.
 _OF_THE_ROWS = (
+    "rows_of",
+    "quality",
     "n_rated",
     "dropped",
     "drop_samples",
@@ -102,6 +104,7 @@ def write_curated_set(workspace: Workspace, iteration: int, shards: Sequence[str
     kept, ratings = result.kept, facts["n_rated"]
     quality = rater_quality(labelled, iteration, result.cut)
     facts |= {"quality": quality, "overlap": None, STOPPED: None, CARRIED_FROM: None}
+    facts["rows_of"] = iteration  # whose ratings chose the rows
     rows = []
     if iteration > 1:
         last = workspace.datasets.manifest(curated_set_name(iteration - 1))
@@ -178,7 +181,7 @@ def _select(
     pairs = augmented.select("segment_id", "instruction", "output")
     prompts = read_evaluation_prompts(recipe.evaluation.prompts)
     result = select_pairs(
-        scores.select("segment_id", "rating").join(pairs, on="segment_id"),
+        scores.select("segment_id", "rating", "value").join(pairs, on="segment_id"),
         recipe.curation.selection,
         seeds=datasets.read(SEED_PAIRS),
         evaluation_texts=[text for p in prompts for text in (p.instruction, p.output) if text],

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from humpback_pipeline.stages.augmentation import augmented_set_name
 from humpback_pipeline.stages.iteration_names import (
     calibration_name,
     curated_set_name,
@@ -71,7 +72,9 @@ def rater_quality(labelled: pl.DataFrame, iteration: int, cut: float | None) -> 
 def overlap_with_last(
     workspace: Workspace, iteration: int, kept: pl.DataFrame, shards: Sequence[str]
 ) -> dict[str, Any]:
-    """A^(t) against A^(t-1), by segment: Jaccard similarity, pairs gained and lost, with samples.
+    """A^(t) against A^(t-1): Jaccard similarity, pairs gained and lost, with samples.
+
+    Pairs are the same by segment, and by instruction as well where it was written anew.
 
     `rating_correlation` is Pearson's over all pairs that both raters rated, `rank_correlation`
     Spearman's; None where ratings are all alike.
@@ -79,10 +82,13 @@ def overlap_with_last(
     last = workspace.datasets.read(curated_set_name(iteration - 1))
     now, before = (_ratings(workspace, t, shards) for t in (iteration, iteration - 1))
     both = now.join(before, on="segment_id", suffix="_before").collect()
-    n_both = kept.join(last, on="segment_id", how="semi").height
+    recipe = workspace.recipe
+    rewritten = augmented_set_name(recipe, iteration) != augmented_set_name(recipe, iteration - 1)
+    same = ["segment_id", "instruction"] if rewritten else ["segment_id"]
+    n_both = kept.join(last, on=same, how="semi").height
     n_either = kept.height + last.height - n_both
-    gained = kept.join(last, on="segment_id", how="anti")
-    lost = last.join(kept, on="segment_id", how="anti")
+    gained = kept.join(last, on=same, how="anti")
+    lost = last.join(kept, on=same, how="anti")
     ratings = (pl.col("rating"), pl.col("rating_before"))
     return {
         "jaccard": n_both / n_either if n_either else 1.0,

@@ -21,7 +21,7 @@ from humpback_pipeline.curation import (
     out_of_fold_probabilities,
 )
 from humpback_pipeline.curation.likelihood_scorers import rating_by_reference
-from humpback_pipeline.curation.reference import log_rank, rating_of_rank
+from humpback_pipeline.curation.reference import Ranking, rating_of_rank
 
 ANY = st.floats(allow_nan=False, allow_infinity=False)
 SENSIBLE = st.floats(min_value=-1e6, max_value=1e6)
@@ -50,8 +50,17 @@ def labelled(
 def test_log_rank_is_finite_and_never_falls(value: float, other: float, human: list[float]) -> None:
     low, high = sorted((value, other))
 
-    assert math.isfinite(log_rank(low, human))
-    assert log_rank(low, human) <= log_rank(high, human) <= 0.0
+    assert math.isfinite(Ranking(human).log_rank(low))
+    assert Ranking(human).log_rank(low) <= Ranking(human).log_rank(high) <= 0.0
+
+
+def test_values_between_two_reference_values_have_ranks_of_their_own() -> None:
+    ranking = Ranking([float(i) for i in range(20)])
+    values = [3.0 + i / 1_000 for i in range(1_000)]
+    ranks = [ranking.log_rank(value) for value in values]
+    assert len(set(ranks)) == 1_000
+    assert ranks[0] == pytest.approx(math.log(4 / 20))
+    assert ranks[500] == pytest.approx(math.log(4.5 / 20))
 
 
 @given(a=ANY, b=ANY)
@@ -75,7 +84,7 @@ def test_weakest_link_is_the_lowest_rank_in_any_order_and_company(
     together = [rating_by_reference(reference, SIGNALS, min)(pair) for pair in pairs]
 
     for pair, (value, rating) in zip(pairs, together, strict=True):
-        assert value == min(log_rank(pair[name], reference.signals[name]) for name in SIGNALS)
+        assert value == min(reference.log_ranks(pair, SIGNALS))
         assert 1.0 <= rating <= 5.0
         alone = rating_by_reference(reference, tuple(reversed(SIGNALS)), min)(pair)
         assert alone == (value, rating)
@@ -98,7 +107,7 @@ def test_better_signal_never_lowers_a_rating(
 def test_extreme_value_has_a_finite_rank_whatever_the_spread(
     value: float, human: list[float]
 ) -> None:
-    assert math.isfinite(log_rank(value, human))
+    assert math.isfinite(Ranking(human).log_rank(value))
 
 
 def test_too_few_reference_pairs_are_an_error_with_a_remedy() -> None:

@@ -51,7 +51,17 @@ def test_all_rules_given_must_be_passed() -> None:
     result = select_pairs(plain(5.0, 4.0, 3.5, 2.0, 1.0), rule)
     assert result.kept["rating"].to_list() == [5.0, 4.0]
     assert result.dropped == {"low_rating": 2, "below_top_k": 1}
-    assert result.cut == 3.5
+    assert result.cut == 4.0
+
+
+def test_cut_is_the_lowest_rating_within_top_k() -> None:
+    assert select_pairs(plain(4.0, 3.0, 2.0), SelectionRecipe(top_k=1)).cut == 4.0
+
+
+def test_equal_ratings_are_ranked_by_the_scorers_own_number() -> None:
+    frame = plain(5.0, 5.0, 5.0, 4.0).with_columns(value=pl.Series([-0.3, -0.1, None, 9.0]))
+    kept = select_pairs(frame, SelectionRecipe(top_k=2)).kept
+    assert kept["segment_id"].to_list() == ["s001", "s000"]
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])

@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "rating": [4.0],
         "url": ["https://tides.example/"],
     }
-    facts = {"lowest_rating_kept": 4.0, "iterations": [{"iteration": 1, "kept": 1}]}
+    facts = {"rows_of": 1, "iterations": [{"iteration": 1, "kept": 1}]}
     workspace.datasets.write(
         "curated_set_1", pl.DataFrame(rows), schema=CURATED_SCHEMA, facts=facts
     )

@@ -190,8 +190,13 @@ def test_precision_that_fell_keeps_the_set_before(home: CuratedHome) -> None:
         "precision of m1 on labelled pairs is 0.333, that of m0 was 1.000"
         in (facts["stopped"]["reason"])
     )
-    # What the worse rater measured is told all the same.
-    assert facts["quality"]["precision"] == pytest.approx(1 / 3)
+    # Of the rater that chose the rows; what the worse one measured is told all the same.
+    assert (facts["rows_of"], facts["quality"]["rater"]) == (1, "m0")
+    assert facts["iterations"][1]["precision"] == pytest.approx(1 / 3)
+    third = home.select(3).facts
+    assert (third["rows_of"], third["iterations"][2]["rater"]) == (1, "m0")
+    assert third["iterations"][2]["precision"] == 1.0
+    assert third["iterations"][2]["jaccard"] is None
 
 
 def test_gain_too_small_to_go_on_for_is_still_taken(home: CuratedHome) -> None:

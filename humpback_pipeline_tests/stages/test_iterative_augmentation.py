@@ -245,7 +245,10 @@ def test_nothing_is_trained_or_written_once_iterating_has_ended(
     assert ended.datasets.read("dropped_instructions_3", SHARD).equals(
         ended.datasets.read("dropped_instructions_2", SHARD)
     )
-    assert instruction_likelihoods(ended, "backward_model_3")[-1].gain == 0.0
+    gains = instruction_likelihoods(ended, "backward_model_3")
+    assert gains[-1].gain == 0.0
+    assert check_instruction_likelihood_rose(gains, model.facts["carried_from"]).passed
+    assert not check_instruction_likelihood_rose(gains).passed
     assert retrain_backward_model(ended, 3).version == model.version
     assert write_pairs(ended, 3).version == pairs.version
     assert started == []

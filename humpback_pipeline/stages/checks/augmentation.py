@@ -59,12 +59,17 @@ def check_instructions_vary(manifest: Manifest) -> CheckOutcome:
     return CheckOutcome(name, False, message, facts)
 
 
-def check_instruction_likelihood_rose(rows: Sequence[InstructionLikelihood]) -> CheckOutcome:
+def check_instruction_likelihood_rose(
+    rows: Sequence[InstructionLikelihood], carried_from: str | None = None
+) -> CheckOutcome:
     """The last backward model finds held-out instructions likelier than the model before it.
 
-    rows: the base and each backward model in order (`instruction_likelihoods`).
+    rows: the base and each backward model in order (`instruction_likelihoods`). carried_from: the
+    model that it is a copy of, if iterating has ended.
     """
     name = "instruction_likelihood_rose"
+    if carried_from:
+        return CheckOutcome(name, True, f"{carried_from} is carried on; nothing was trained.")
     last, before = rows[-1], rows[-2]
     if last.gain is None:
         message = "No examples are held out (seed.dev_fraction), so there is nothing to compare."
