@@ -121,7 +121,7 @@ class CurationRecipe(Section):
     """Self-curation: rating and selection, iterated (paper section 2.3)."""
 
     iterations: int = Field(2, ge=1, le=20)
-    scorer: ScorerName = "expected"
+    scorer: ScorerName = "combined"
     reasoned: ReasonedRecipe = ReasonedRecipe()
     external: ExternalScorerRecipe | None = None
     max_reference_pairs: int = Field(

@@ -107,7 +107,7 @@ def tiny_recipe(folder: Path) -> dict[str, Any]:
             "vllm": {"max_model_tokens": 4096},
         },
         "augmentation": {"sampling": {"max_new_tokens": 64}},
-        "curation": {"iterations": 1, "selection": {"top_fraction": 0.5}},
+        "curation": {"iterations": 1, "scorer": "expected", "selection": {"top_fraction": 0.5}},
         # Enough, on a model this small, to learn that instructions end.
         "training": {
             "method": "full",

@@ -70,6 +70,10 @@ CHECKS = {
     "ratings_discriminate": CheckText(
         "Ratings differ between pairs; alike ones would make the selection a lottery."
     ),
+    "rubric_followed": CheckText(
+        "Raters that are asked for a digit give one: not more than a twentieth of the pairs have "
+        "next to no probability on any of the five."
+    ),
     "rating_shift": CheckText(
         "Ratings are distributed like those of the version before or, without one, of the "
         "iteration before: population stability index up to checks.max_rating_shift."

@@ -31,6 +31,7 @@ from humpback_pipeline.stages.checks import (
     check_rating_shift,
     check_ratings_discriminate,
     check_ratings_in_range,
+    check_rubric_followed,
     over_shards,
 )
 from humpback_pipeline.stages.iteration_names import calibration_name, model_name, scores_name
@@ -53,7 +54,12 @@ def scores_asset(
         deps=[augmented, rater, calibration_name(iteration), backward_model],
         partitions_def=warc_shards,
         check_specs=check_specs(
-            name, *DATASET_CHECKS, "every_rating_in_range", "ratings_discriminate", "rating_shift"
+            name,
+            *DATASET_CHECKS,
+            "every_rating_in_range",
+            "ratings_discriminate",
+            "rubric_followed",
+            "rating_shift",
         ),
         description=(
             f"A rating from 1.0 to 5.0 of every augmented pair by {rater}, by the recipe's scorer; "
@@ -98,9 +104,21 @@ def _scores_metadata(
         "mean_rating": round(manifest.facts["mean_rating"] or 0.0, 3),
         "not_rated": counts_table(manifest.facts["errors"]),
         "pairs_cut": manifest.facts["n_truncated"],
+        **_digit_metadata(manifest),
         **ratings_plot(scores["rating"], [], title),
         "best": sample_table(pairs.sort("rating", descending=True), columns),
         "worst": sample_table(pairs.sort("rating"), columns),
+    }
+
+
+def _digit_metadata(manifest: Manifest) -> dict[str, Any]:
+    """How far the rater followed the rubric, where it was asked for a digit."""
+    mass = manifest.facts["mean_mass"]
+    if mass is None:
+        return {}
+    return {
+        "probability_of_a_digit": round(mass, 3),
+        "pairs_without_a_digit": manifest.facts["n_without_digit"],
     }
 
 
@@ -120,6 +138,7 @@ def _scores_checks(
         *shard_checks(workspace, manifests, ["segment_id"], SCORES_SCHEMA),
         over_shards(in_range),
         check_ratings_discriminate(pl.concat(ratings.values())),
+        check_rubric_followed(list(manifests.values())),
         check_rating_shift(
             workspace,
             iteration,

@@ -36,7 +36,7 @@ Model = TextGenerator | Path | str
 def rate_pairs(
     pairs: Sequence[Pair],
     model: Model,
-    scorer: str = "expected",
+    scorer: str = "combined",
     *,
     backward_model: Model | None = None,
     reference: Reference | Sequence[Pair] | None = None,

@@ -25,8 +25,12 @@ from humpback_pipeline.generation import (
 )
 from humpback_pipeline.progress import one_line
 
-# With what a model marks it with: "**Score:**", "## Score:".
-_SCORE = re.compile(rf"[*_#]*[ \t]*{re.escape(RATING_PREFIX.strip())}")
+# However a model writes it: "**Score:** 4", "## Final score: 4", "Rating: 4". Left in, that one
+# sampled digit would decide the score that is read after it.
+_SCORE = re.compile(
+    r"^[ \t>#*_-]*(?:final |overall )?(?:score|rating)[*_ \t]*:|[*_#]*[ \t]*\bScore[*_]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def reasoned_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -> list[Rating]:

@@ -33,11 +33,16 @@ SCORES_SCHEMA = {
     "rationale": pl.String,
     "scorer": pl.String,
     "value": pl.Float64,
+    "mass": pl.Float64,
     "relevance_forward": pl.Float64,
     "relevance_backward": pl.Float64,
     "completeness": pl.Float64,
     "error": pl.String,
 }
+
+# A rater that gives all five digits together less than this has not followed the rubric: what they
+# say of the pair is noise.
+NO_DIGIT_MASS = 0.01
 
 
 def write_curation_scores(
@@ -48,9 +53,9 @@ def write_curation_scores(
 ) -> Iterator[tuple[str, Manifest]]:
     """Rate each shard's augmented set with M_{t-1}, on as many engines as there are free GPUs.
 
-    Columns: `SCORES_SCHEMA`; the probabilities, the rationale and the signals where the scorer has
-    them. Answers go to ledgers as they come, so a killed run resumes. Where likelihoods are read,
-    M_yx reads all shards first, so that two models need not be in memory at once.
+    Columns: `SCORES_SCHEMA`; probabilities and their mass, rationale and signals where the scorer
+    has them. Answers go to ledgers as they come, so a killed run resumes. Where likelihoods are
+    read, M_yx reads all shards first, so that two models need not be in memory at once.
     """
     from humpback_pipeline.curation import find_scorer
 
@@ -105,7 +110,6 @@ def _write_shard(
     from humpback_pipeline.curation import Raters, find_scorer
 
     recipe = workspace.recipe
-    truncated_before = generator.n_truncated
     pairs = _pairs(workspace, iteration, shard)
     scorer = find_scorer(recipe.curation.scorer)
     scoring = _scoring(workspace, iteration, shard, on_progress)
@@ -129,7 +133,8 @@ def _write_shard(
             "mean_rating": frame["rating"].mean(),
             "n_out_of_range": frame.height - in_range.height,
             "n_truncated": sum(rating.prompt_cut for rating in ratings),
-            "n_prompts_cut": generator.n_truncated - truncated_before,
+            "mean_mass": frame["mass"].mean(),
+            "n_without_digit": (frame["mass"] < NO_DIGIT_MASS).sum(),
             "errors": dict(frame["error"].drop_nulls().value_counts().iter_rows()),
         },
     )
@@ -172,6 +177,7 @@ def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFr
             "rationale": [rating.rationale for rating in ratings],
             "scorer": [rating.scorer for rating in ratings],
             "value": [rating.value for rating in ratings],
+            "mass": [rating.mass for rating in ratings],
             "relevance_forward": column("relevance_forward"),
             "relevance_backward": column("relevance_backward"),
             "completeness": column("completeness"),
@@ -182,16 +188,22 @@ def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFr
 
 
 def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
+    from humpback_pipeline.curation import find_scorer
+
     recipe = workspace.recipe
     scorer = recipe.curation.scorer
+    inputs = [
+        workspace.datasets.manifest(augmented_set_name(recipe, iteration), shard),
+        workspace.models.manifest(model_name(iteration - 1)),
+    ]
+    if find_scorer(scorer).needs_reference:
+        inputs += [
+            workspace.datasets.manifest(calibration_name(iteration)),
+            workspace.models.manifest(backward_model_name(recipe, iteration)),
+        ]
     return workspace.origin(
         scores_name(iteration),
-        inputs=[
-            workspace.datasets.manifest(augmented_set_name(recipe, iteration), shard),
-            workspace.datasets.manifest(calibration_name(iteration)),
-            workspace.models.manifest(model_name(iteration - 1)),
-            workspace.models.manifest(backward_model_name(recipe, iteration)),
-        ],
+        inputs=inputs,
         sources=workspace.prompt_sources("rating", "tags", "backward"),
         settings={"scorer": scorer, "rating": rating_settings(workspace, [scorer])},
     )

@@ -156,7 +156,9 @@ def test_real_engine_rates_every_pair_in_range(
 ) -> None:
     ledger = Ledger(tmp_path / "shard.jsonl")
 
-    ratings = rate_pairs(PAIRS * 3, generator, prompts=prompts, ledger=ledger, chunk_size=4)
+    ratings = rate_pairs(
+        PAIRS * 3, generator, "expected", prompts=prompts, ledger=ledger, chunk_size=4
+    )
 
     assert len(ratings) == 6
     for rating in ratings:
@@ -183,7 +185,7 @@ def test_pair_that_does_not_fit_is_rated_and_marked(
     long = replace(PAIRS[0], output="The moon pulls. " * 1_000)
     before = generator.n_truncated
 
-    ratings = rate_pairs([long, PAIRS[1]], generator, prompts=prompts)
+    ratings = rate_pairs([long, PAIRS[1]], generator, "expected", prompts=prompts)
 
     assert [rating.prompt_cut for rating in ratings] == [True, False]
     assert generator.n_truncated == before + 1

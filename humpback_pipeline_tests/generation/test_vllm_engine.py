@@ -66,8 +66,8 @@ def test_ratings_agree_with_transformers(
 ) -> None:
     pairs = [Pair(text, f"{text} The moon pulls the sea.") for text in TEXTS]
 
-    ours = rate_pairs(pairs, vllm, prompts=prompts)
-    theirs = rate_pairs(pairs, generator, prompts=prompts)
+    ours = rate_pairs(pairs, vllm, "expected", prompts=prompts)
+    theirs = rate_pairs(pairs, generator, "expected", prompts=prompts)
 
     assert [r.rating for r in ours] == pytest.approx([r.rating for r in theirs], abs=0.05)
 

@@ -38,6 +38,7 @@ from humpback_pipeline.stages.checks.ratings import (
     check_rating_shift,
     check_ratings_discriminate,
     check_ratings_in_range,
+    check_rubric_followed,
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "check_responses_cut",
     "check_responses_not_empty",
     "check_row_change",
+    "check_rubric_followed",
     "check_sample_reached",
     "check_schema_and_ids",
     "check_seed_rows",

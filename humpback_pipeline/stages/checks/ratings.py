@@ -18,6 +18,7 @@ N_BINS = 10
 # Below this many ratings a distribution says nothing.
 MIN_RATINGS = 10
 # Between the lowest and the highest tenth; under this a threshold divides by chance.
+MAX_WITHOUT_DIGIT = 0.05
 MIN_SPREAD = 0.02
 SHIFT = "rating_shift"
 
@@ -51,6 +52,25 @@ def check_ratings_discriminate(ratings: pl.Series) -> CheckOutcome:
         "trained. Use a larger base model, or look at the rating prompt (chat.rubric)."
     )
     return CheckOutcome("ratings_discriminate", False, message, facts)
+
+
+def check_rubric_followed(manifests: Sequence[Manifest]) -> CheckOutcome:
+    """Raters that are asked for a digit give one; their ratings are noise where they do not."""
+    name = "rubric_followed"
+    asked = [m for m in manifests if m.facts["mean_mass"] is not None]
+    n = sum(m.rows or 0 for m in asked)
+    if not n:
+        return CheckOutcome(name, True, "This scorer asks for no digit.")
+    without = sum(m.facts["n_without_digit"] for m in asked)
+    facts = {"pairs": n, "without_a_digit": without}
+    message = f"{without:,} of {n:,} pairs have next to no probability on any of the five digits."
+    if without <= MAX_WITHOUT_DIGIT * n:
+        return CheckOutcome(name, True, message, facts)
+    message += (
+        " The rater does not follow the rubric, and these ratings say nothing: use a larger or "
+        "better trained model, another chat.rubric, or a likelihood scorer (curation.scorer)."
+    )
+    return CheckOutcome(name, False, message, facts)
 
 
 def check_rating_shift(
