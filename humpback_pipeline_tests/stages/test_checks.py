@@ -252,6 +252,21 @@ def test_ratings_that_are_all_alike_are_found() -> None:
     assert checks.check_ratings_discriminate(pl.Series([3.0, 3.0])).passed  # too few to tell
 
 
+def rated_by_digits(n: int, *, without_digit: int, mass: float | None = 0.9) -> Manifest:
+    facts = {"mean_mass": mass, "n_without_digit": without_digit}
+    return Manifest(name="s", kind="dataset", version="1", content_hash="0", rows=n, facts=facts)
+
+
+def test_rater_that_gives_no_digit_is_found() -> None:
+    assert checks.check_rubric_followed([rated_by_digits(100, without_digit=5)]).passed
+    silent = [rated_by_digits(100, without_digit=2), rated_by_digits(100, without_digit=90)]
+    outcome = checks.check_rubric_followed(silent)
+    assert not outcome.passed
+    assert outcome.message.startswith("92 of 200 pairs")
+    unasked = rated_by_digits(100, without_digit=0, mass=None)
+    assert checks.check_rubric_followed([unasked]).passed
+
+
 def test_index_without_a_shift_stays_below_its_noise_nineteen_times_in_twenty() -> None:
     rng = np.random.default_rng(0)
     above = 0
