@@ -7,6 +7,7 @@ fork of that.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# Or the fork server that tests are run by would have to be told where its helpers are.
+# Of whoever imports this, pytest has already told where helpers are.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from rating_home import EngineLog, RatingHome, watch_engines
@@ -54,13 +55,25 @@ def rate_with_kills(home: RatingHome, kills: Sequence[int]) -> list[Attempt]:
 
 
 def ledger_lines(home: RatingHome) -> list[str]:
-    """Of each line of the ratings' ledgers that has been written whole its file and key."""
-    lines = []
-    for name in ("backward_model_readings", "curation_scores_1"):
-        for path in sorted((home.folder / "home" / "ledgers" / name).glob("*.jsonl")):
-            whole = path.read_bytes().split(b"\n")[:-1]
-            lines += [f"{path.name} {json.loads(line)['key']}" for line in whole]
-    return lines
+    """Of each line of the ratings' ledgers its file and key."""
+    return [
+        f"{path.name} {json.loads(line)['key']}"
+        for path in _ledgers(home)
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def _ledgers(home: RatingHome) -> list[Path]:
+    folder = home.folder / "home" / "ledgers"
+    return [
+        path
+        for name in ("backward_model_readings", "curation_scores_1")
+        for path in sorted((folder / name).glob("*.jsonl"))
+    ]
+
+
+def _n_saved(home: RatingHome) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in _ledgers(home))
 
 
 def _attempt(home: RatingHome, number: int, fatal: int | None) -> Attempt:
@@ -71,7 +84,7 @@ def _attempt(home: RatingHome, number: int, fatal: int | None) -> Attempt:
         _rate(home, log)
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and not _has_ended(child):
-        if fatal is not None and len(ledger_lines(home)) >= fatal:
+        if fatal is not None and _n_saved(home) >= fatal:
             break
         time.sleep(0.001)
     if fatal is not None or time.monotonic() >= deadline:
@@ -81,7 +94,7 @@ def _attempt(home: RatingHome, number: int, fatal: int | None) -> Attempt:
     return Attempt(
         ended=os.waitstatus_to_exitcode(status),
         asked=[tuple(json.loads(line)) for line in log.read_text().splitlines()],
-        n_saved=len(ledger_lines(home)),
+        n_saved=_n_saved(home),
         shards_done=[
             shard for shard, versions in zip(SHARDS, folders, strict=True) if versions.has_current()
         ],
@@ -115,6 +128,7 @@ def _main(folder: str, kills: str) -> None:
     import torch  # noqa: F401
     from transformers.models.llama import modeling_llama  # noqa: F401
 
+    gc.freeze()  # as each engine's end collects garbage
     home = RatingHome(Path(folder))
     fatal = [*json.loads(kills), None]
     attempts = [_attempt(home, number, after) for number, after in enumerate(fatal)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -163,7 +164,9 @@ def _scoring(workspace: Workspace, iteration: int, shard: str, on_progress: OnPr
 
 def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFrame:
     def column(name: str) -> list[float | None]:
-        return [rating.signals.get(name) for rating in ratings]
+        # No number is no signal; and the bits of NaN differ between an engine and a ledger.
+        signals = (rating.signals.get(name) for rating in ratings)
+        return [None if one is None or math.isnan(one) else one for one in signals]
 
     digits = {
         f"p{digit}": [r.probabilities[digit - 1] if r.probabilities else None for r in ratings]
