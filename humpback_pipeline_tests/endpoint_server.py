@@ -28,7 +28,7 @@ class Server:
         self._at_once = 0
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"state": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http = _Http(("127.0.0.1", 0), handler)
         self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
 
@@ -49,6 +49,10 @@ class Server:
         self._http.server_close()
 
 
+class _Http(ThreadingHTTPServer):
+    request_queue_size = 64  # with five, connections that come at once are retried after a second
+
+
 class _Handler(BaseHTTPRequestHandler):
     state: Server
 
@@ -63,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, value: dict[str, Any] | str) -> None:
         content = (value if isinstance(value, str) else json.dumps(value)).encode()
         self.send_response(status)
-        if status == 429:
+        if status == 429 or status >= 500:  # so that no test waits
             self.send_header("Retry-After", "0")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -108,6 +108,7 @@ def tiny_recipe(folder: Path) -> dict[str, Any]:
         },
         "augmentation": {"sampling": {"max_new_tokens": 64}},
         "curation": {"iterations": 1, "scorer": "expected", "selection": {"top_fraction": 0.5}},
+        "checks": {"min_curated_pairs": 1},
         # Enough, on a model this small, to learn that instructions end.
         "training": {
             "method": "full",

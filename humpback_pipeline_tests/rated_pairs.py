@@ -11,7 +11,7 @@ from humpback_pipeline.models.base import BaseModel
 from humpback_pipeline.recipe import load_recipe
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.known_pairs import KnownPair, known_pairs
-from humpback_pipeline.stages.rater_calibration import CALIBRATION_SCHEMA
+from humpback_pipeline.stages.known_ratings import CALIBRATION_SCHEMA
 from humpback_pipeline.stages.seed import write_seed_pairs
 
 SCORERS = ("expected", "weakest_link", "calibrated")
@@ -47,11 +47,11 @@ def ratings_of(workspace: Workspace, rater: str, skill: float) -> pl.DataFrame:
     for scorer in SCORERS:
         for p in known_pairs(workspace):
             rating = rate(p, rater, scorer, skill)
-            rows.append((p.set, p.pair_id, p.label, p.kind, scorer, rating, rating))
-    columns = list(CALIBRATION_SCHEMA)[:7]
+            rows.append((p.set, p.pair_id, p.label, p.kind, scorer, rating, rating, p.seen))
+    columns = [*list(CALIBRATION_SCHEMA)[:7], "seen"]
     frame = pl.DataFrame(rows, schema={c: CALIBRATION_SCHEMA[c] for c in columns}, orient="row")
     missing = {c: pl.lit(None, dtype) for c, dtype in CALIBRATION_SCHEMA.items() if c not in frame}
-    return frame.with_columns(**missing)
+    return frame.with_columns(**missing).select(list(CALIBRATION_SCHEMA))
 
 
 def write_model(workspace: Workspace, name: str) -> None:

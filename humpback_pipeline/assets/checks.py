@@ -111,6 +111,10 @@ CHECKS = {
     "position_bias": CheckText(
         "The judge does not simply prefer what it sees first (checks.max_position_bias)."
     ),
+    "known_pairs_unseen": CheckText(
+        "Labelled, hard and preference pairs share no text with the seeds that the models were "
+        "trained on, or enough others are left to measure on; else the figures are flattered."
+    ),
     "scorer_discriminates": CheckText(
         "The recipe's scorer tells good labelled pairs from bad ones: AUC of 0.7 or more for every "
         "model that rates. Otherwise says which scorer does better here."

@@ -13,6 +13,7 @@ from humpback_pipeline.chat.prompts import (
 from humpback_pipeline.chat.rendering import (
     RenderedExample,
     RenderingError,
+    break_special_tokens,
     choice_token_ids,
     ensure_chat_template,
     render_example,
@@ -31,6 +32,7 @@ __all__ = [
     "Prompts",
     "RenderedExample",
     "RenderingError",
+    "break_special_tokens",
     "choice_token_ids",
     "ensure_chat_template",
     "load_prompts",

@@ -37,7 +37,10 @@ def ensure_chat_template(tokenizer: Any) -> bool:
 def render_prompt(tokenizer: Any, messages: list[Message], answer_prefix: str = "") -> list[int]:
     """Token ids that a model continues; `answer_prefix` opens its answer, such as `Score: `."""
     # The prefix may be a rationale that a model wrote: its special tokens are words as well.
-    return _encode(tokenizer, _prompt_text(tokenizer, messages) + _broken(tokenizer, answer_prefix))
+    return _encode(
+        tokenizer,
+        _prompt_text(tokenizer, messages) + break_special_tokens(tokenizer, answer_prefix),
+    )
 
 
 def render_example(tokenizer: Any, messages: list[Message], answer: str) -> RenderedExample:
@@ -130,10 +133,14 @@ def _harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:
 
     A web page that holds `</s>` or `<|im_end|>` would otherwise end the turn it is quoted in.
     """
-    return [{"role": m["role"], "content": _broken(tokenizer, m["content"])} for m in messages]
+    return [
+        {"role": m["role"], "content": break_special_tokens(tokenizer, m["content"])}
+        for m in messages
+    ]
 
 
-def _broken(tokenizer: Any, text: str) -> str:
+def break_special_tokens(tokenizer: Any, text: str) -> str:
+    """`text` with a space in each special token, so that it is words and no command."""
     for token in tokenizer.all_special_tokens:
         if len(token) > 1:
             text = text.replace(token, f"{token[0]} {token[1:]}")

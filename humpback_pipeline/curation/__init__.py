@@ -6,6 +6,7 @@ from humpback_pipeline.curation.calibration import (
     CalibrationError,
     fit_calibration,
     out_of_fold_probabilities,
+    rating_of_probability,
 )
 from humpback_pipeline.curation.expected import expected_rating
 from humpback_pipeline.curation.external import external_model_hash
@@ -26,6 +27,7 @@ from humpback_pipeline.curation.signals import (
     pair_signals,
     read_instructions,
 )
+from humpback_pipeline.curation.twins import SharedTexts
 from humpback_pipeline.text.contamination import ContaminationIndex
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Scorer",
     "Scoring",
     "Selection",
+    "SharedTexts",
     "calibrated_scorer",
     "calibration_signals",
     "check_enough_to_rank_by",
@@ -55,6 +58,7 @@ __all__ = [
     "out_of_fold_probabilities",
     "pair_signals",
     "rate_pairs",
+    "rating_of_probability",
     "read_instructions",
     "reference_of",
     "select_pairs",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
-from humpback_pipeline.curation.calibration import EXPECTED
+from humpback_pipeline.curation.calibration import EXPECTED, rating_of_probability
 from humpback_pipeline.curation.expected import expected_scorer
 from humpback_pipeline.curation.likelihood_scorers import unrateable
 from humpback_pipeline.curation.records import LOWEST, Pair, Rating
@@ -22,13 +23,17 @@ def calibrated_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -
     ratings = []
     for pair, (found, digits) in zip(pairs, _read(pairs, raters, scoring), strict=True):
         features = _features(found, digits)
-        probability = scoring.calibration.probability(features, scoring.reference)
         error = digits.error or unrateable(pair, found)
+        if error is None:
+            value = scoring.calibration.probability(features, scoring.reference)
+            rating = rating_of_probability(value)
+        else:
+            value, rating = -math.inf, LOWEST
         ratings.append(
             Rating(
-                rating=LOWEST if error else 1.0 + 4.0 * probability,
+                rating=rating,
                 scorer="calibrated",
-                value=probability,
+                value=value,
                 signals=features,
                 mass=digits.mass,
                 prompt_cut=found.cut or digits.prompt_cut,
@@ -41,7 +46,10 @@ def calibrated_scorer(pairs: Sequence[Pair], raters: Raters, scoring: Scoring) -
 def calibration_signals(
     pairs: Sequence[Pair], raters: Raters, scoring: Scoring
 ) -> list[dict[str, float]]:
-    """All features of each pair: likelihoods and the digits' expectation."""
+    """All features of each pair: likelihoods and the digits' expectation.
+
+    What could not be read is no number.
+    """
     return [_features(found, digits) for found, digits in _read(pairs, raters, scoring)]
 
 
@@ -54,4 +62,4 @@ def _read(
 
 
 def _features(found: PairSignals, digits: Rating) -> dict[str, float]:
-    return {**found.as_dict(), EXPECTED: digits.value}
+    return {**found.as_dict(), EXPECTED: math.nan if digits.error else digits.value}

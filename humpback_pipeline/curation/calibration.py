@@ -10,6 +10,7 @@ import numpy as np
 
 from humpback_pipeline.curation.reference import Reference
 from humpback_pipeline.curation.signals import SIGNALS
+from humpback_pipeline.curation.twins import SharedTexts, TooFewTextsError
 
 MIN_LABELS = 40
 MIN_OF_EITHER = 10
@@ -17,6 +18,9 @@ N_FOLDS = 5
 EXPECTED = "expected"
 # Ranks say how a signal compares with people's; the digits' expectation is a scale of its own.
 FEATURES = (*SIGNALS, EXPECTED)
+_REMEDY = (
+    "Label more (evaluation.labelled_pairs), or use a scorer without labels, such as 'combined'."
+)
 
 
 class CalibrationError(ValueError):
@@ -28,7 +32,8 @@ class Calibration:
     """A logistic regression on standardised features; never on lengths.
 
     features: names; mean, sd, coefficients: one number each. n_labels, n_positive: what it was
-    fitted on. auc: cross-validated, over `N_FOLDS` folds.
+    fitted on. Cross-validated over `N_FOLDS` folds: auc; precision_at_4, recall_at_4, of keeping
+    ratings of 4 or more (the precision is None where none is so high).
     """
 
     features: tuple[str, ...]
@@ -39,6 +44,8 @@ class Calibration:
     n_labels: int
     n_positive: int
     auc: float
+    precision_at_4: float | None = None
+    recall_at_4: float | None = None
 
     def probability(self, signals: Mapping[str, float], reference: Reference) -> float:
         """How likely a pair with these signals is a good one."""
@@ -60,16 +67,29 @@ class Calibration:
         return cls(**fields)
 
 
+def rating_of_probability(probability: float) -> float:
+    """1 + 4 p: a rating of 4 means three in four."""
+    return 1.0 + 4.0 * probability
+
+
 def fit_calibration(
-    signals: Sequence[Mapping[str, float]], labels: Sequence[bool], reference: Reference
+    signals: Sequence[Mapping[str, float]],
+    labels: Sequence[bool],
+    reference: Reference,
+    shared: SharedTexts | None = None,
 ) -> Calibration:
-    """Fit on labelled pairs; `signals` hold `FEATURES`. Raises CalibrationError on too few."""
+    """Fit on labelled pairs; `signals` hold `FEATURES`.
+
+    shared: which pairs have a text in common, for the cross-validated figures; default: none have.
+    Raises CalibrationError on too few labels or too few different texts.
+    """
     rows, good = _checked(signals, labels, reference)
     mean, sd = rows.mean(0), np.maximum(rows.std(0), 1e-9)
     coefficients, intercept = _fit((rows - mean) / sd, good)
-    out_of_fold = out_of_fold_probabilities(signals, labels, reference)
+    out_of_fold = out_of_fold_probabilities(signals, labels, reference, shared)
     from sklearn.metrics import roc_auc_score
 
+    kept = np.asarray([rating_of_probability(p) >= 4.0 for p in out_of_fold])
     return Calibration(
         features=FEATURES,
         mean=tuple(mean.tolist()),
@@ -79,21 +99,33 @@ def fit_calibration(
         n_labels=len(good),
         n_positive=int(good.sum()),
         auc=float(roc_auc_score(good, out_of_fold)),
+        precision_at_4=float(good[kept].mean()) if kept.any() else None,
+        recall_at_4=float(kept[good].mean()),
     )
 
 
 def out_of_fold_probabilities(
-    signals: Sequence[Mapping[str, float]], labels: Sequence[bool], reference: Reference
+    signals: Sequence[Mapping[str, float]],
+    labels: Sequence[bool],
+    reference: Reference,
+    shared: SharedTexts | None = None,
 ) -> list[float]:
-    """Each pair's probability by a fit that has not seen it. Raises CalibrationError on too few."""
-    from sklearn.model_selection import StratifiedKFold
+    """Each pair's probability by a fit that has seen neither it nor a pair with a text of it.
 
+    Raises as `fit_calibration`.
+    """
     rows, good = _checked(signals, labels, reference)
     found = np.zeros(len(good))
-    for train, test in StratifiedKFold(N_FOLDS, shuffle=True, random_state=0).split(rows, good):
-        mean, sd = rows[train].mean(0), np.maximum(rows[train].std(0), 1e-9)
-        coefficients, intercept = _fit((rows[train] - mean) / sd, good[train])
-        found[test] = _sigmoid((rows[test] - mean) / sd @ coefficients + intercept)
+    try:
+        for train, test in (shared or SharedTexts.none(len(good))).folds(good, N_FOLDS):
+            mean, sd = rows[train].mean(0), np.maximum(rows[train].std(0), 1e-9)
+            coefficients, intercept = _fit((rows[train] - mean) / sd, good[train])
+            found[test] = _sigmoid((rows[test] - mean) / sd @ coefficients + intercept)
+    except TooFewTextsError as error:
+        raise CalibrationError(
+            f"A regression cannot be cross-validated on {len(good)} labelled pairs: {error}. "
+            f"{_REMEDY}"
+        ) from error
     return [float(p) for p in found]
 
 
@@ -105,8 +137,7 @@ def _checked(
     if good.size < MIN_LABELS or fewest < MIN_OF_EITHER:
         raise CalibrationError(
             f"{good.size} labelled pairs, {int(good.sum())} of them good, are too few to fit a "
-            f"regression: it needs {MIN_LABELS}, and {MIN_OF_EITHER} of either kind. Label more "
-            "(evaluation.labelled_pairs), or use a scorer without labels, such as 'combined'."
+            f"regression: it needs {MIN_LABELS}, and {MIN_OF_EITHER} of either kind. {_REMEDY}"
         )
     return np.asarray([_features(row, reference) for row in signals]), good
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from humpback_pipeline.chat import break_special_tokens
 from humpback_pipeline.curation.records import Pair
 from humpback_pipeline.recipe_curation import ExternalScorerRecipe
 
@@ -21,11 +22,13 @@ class CrossEncoderError(ValueError):
 class CrossEncoder:
     """Loaded from safetensors, without code of its own; use it in a `with` block.
 
-    It runs on a GPU if at least half of its memory is free, else on the CPU, as another engine may
-    hold the GPU meanwhile. Raises CrossEncoderError.
+    It runs on `device`, a GPU by torch's name, if at least half of its memory is free, else on the
+    CPU, as another engine may hold the GPU meanwhile. Raises CrossEncoderError.
     """
 
-    def __init__(self, folder: Path, settings: ExternalScorerRecipe) -> None:
+    def __init__(
+        self, folder: Path, settings: ExternalScorerRecipe, device: str | None = None
+    ) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         self._settings = settings
@@ -39,7 +42,7 @@ class CrossEncoder:
                 f"curation.external: {settings.model} has no weights for {', '.join(missing[:3])}, "
                 "so it is no trained classifier; give a cross-encoder, NLI or reward model."
             )
-        self._model: Any = model.to(_device()).eval()
+        self._model: Any = model.to(_device(device or "cuda")).eval()
         self._text_config: Any = self._model.config.get_text_config()
         self._label = self._find_label()
 
@@ -83,7 +86,11 @@ class CrossEncoder:
                 {"role": "user", "content": pair.instruction},
                 {"role": "assistant", "content": pair.output},
             ]
-            turns = [{**turn, "content": self._harmless(turn["content"])} for turn in turns]
+            # A special token in a pair's own words must not end a turn of the template.
+            turns = [
+                {**turn, "content": break_special_tokens(self._tokenizer, turn["content"])}
+                for turn in turns
+            ]
             return (str(self._tokenizer.apply_chat_template(turns, tokenize=False)),)
         return pair.instruction, pair.output
 
@@ -128,13 +135,6 @@ class CrossEncoder:
             for name in rows
         }
 
-    def _harmless(self, text: str) -> str:
-        """Break special tokens in a pair's own words: they must not end a turn of the template."""
-        for token in self._tokenizer.all_special_tokens:
-            if len(token) > 1:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
-
     def _find_label(self) -> int:
         config = self._model.config
         labels = {int(index): str(name) for index, name in config.id2label.items()}
@@ -154,10 +154,10 @@ class CrossEncoder:
         return len(labels) - 1
 
 
-def _device() -> str:
+def _device(wanted: str) -> str:
     import torch
 
-    if not torch.cuda.is_available():
+    if wanted == "cpu" or not torch.cuda.is_available():
         return "cpu"
-    free, total = torch.cuda.mem_get_info()
-    return "cuda" if free > total / 2 else "cpu"
+    free, total = torch.cuda.mem_get_info(wanted)
+    return wanted if free > total / 2 else "cpu"

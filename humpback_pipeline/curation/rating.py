@@ -78,6 +78,7 @@ def rate_pairs(
         backward_ledger=backward_ledger,
         chunk_size=chunk_size or settings.chunk_size,
         on_progress=on_progress,
+        cache_dir=cache_dir,
     )
     if not kind.needs_reference:
         # Lazily: scorer 'external' asks another model.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from humpback_pipeline.chat import Prompts
@@ -37,10 +38,11 @@ class Raters:
 class Scoring:
     """How pairs are rated, whatever the scorer.
 
-    reference: what likelihoods are ranked against; made from the bundled seed pairs if not given.
+    reference: what likelihoods are ranked against; the scorers that rank raise ValueError without.
     calibration: of scorer `calibrated`, which cannot do without. ledger: where answers are kept as
     they come; each pass over the pairs has its own part of it. backward_ledger: of what M_yx reads,
-    where that is kept apart because it does not change with M_{t-1}; else `ledger`.
+    where that is kept apart because it does not change with M_{t-1}; else `ledger`. cache_dir:
+    where models that scorers bring are fetched to; else below the working directory.
     """
 
     prompts: Prompts
@@ -51,6 +53,7 @@ class Scoring:
     backward_ledger: Ledger | None = None
     chunk_size: int = 1_024
     on_progress: OnProgress = ignore_progress
+    cache_dir: Path | None = None
 
     def ledger_of(self, part: str) -> Ledger | None:
         """The ledger of one pass, or None if none is kept."""

@@ -79,7 +79,8 @@ def _signals(
             (instruction.logprob, instruction.n_tokens),
             (unprompted.logprob, unprompted.n_tokens),
         ),
-        completeness=answer.end_logprob or 0.0,
+        # Where the turn's ending could not be told from the answer's last word, nothing is known.
+        completeness=math.nan if answer.end_logprob is None else answer.end_logprob,
         cut=cut,
     )
 

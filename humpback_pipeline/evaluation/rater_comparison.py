@@ -5,16 +5,19 @@ Everything is computed from one table of ratings, so a rule can change without r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from .intervals import auc_interval, f1_interval, wilson_interval
 from .selection_quality import PrecisionRecall, precision_recall
-from .thresholds import ThresholdRule
 
 Row = dict[str, Any]
+# From ratings and labels to the lowest rating that is selected; None: nothing is.
+FindThreshold = Callable[[Sequence[float], Sequence[int]], float | None]
+Thresholds = Mapping[tuple[str, str], float | None]
 GROUP = ["rater", "scorer"]
 # Below so many pairs of either label an interval is wide: a table says so.
 FEW_PAIRS = 30
@@ -24,25 +27,27 @@ CROSS_VALIDATED_SCORERS = frozenset({"calibrated"})
 
 def compare_selection(
     ratings: pl.DataFrame,
-    rule: ThresholdRule,
-    thresholds: Mapping[tuple[str, str], float] | None = None,
+    find_threshold: FindThreshold,
+    thresholds: Thresholds | None = None,
 ) -> list[Row]:
     """How well each rater finds the good pairs with each scorer, in the table's order.
 
     ratings: columns rater, scorer, label (1 or 0), rating, error; one row a pair. thresholds:
-    (rater, scorer) → rating, found elsewhere; where there is none, `rule` finds it among these.
+    (rater, scorer) → rating, found elsewhere; for others `find_threshold` looks among these.
 
-    Rows: rater, scorer, precision, recall, f1, auc, each with `_interval` (95 %), threshold,
-    n_selected, n_positive, n, n_errors, few_pairs, cross_validated. An interval of (0, 1) and the
-    figures of `PrecisionRecall` stand where nothing could be measured.
+    Rows: rater, scorer, precision, recall, f1, auc, each with `_interval` (95 %), threshold (None:
+    the rule selects nothing, such as by a precision that is not reached), n_selected, n_positive,
+    n, n_errors, few_pairs, cross_validated. An interval of (0, 1) and the figures of
+    `PrecisionRecall` stand where nothing could be measured.
     """
     rows = []
     for rater, scorer, frame in _groups(ratings):
         labels, values = frame["label"].to_list(), frame["rating"].to_list()
-        threshold = thresholds.get((rater, scorer)) if thresholds else None
-        if threshold is None:
-            threshold = rule.threshold(values, labels)
-        measured = precision_recall(values, labels, threshold)
+        if thresholds is not None and (rater, scorer) in thresholds:
+            threshold = thresholds[rater, scorer]
+        else:
+            threshold = find_threshold(values, labels)
+        measured = precision_recall(values, labels, _lowest_selected(threshold))
         rows.append(
             {
                 "rater": rater,
@@ -52,7 +57,7 @@ def compare_selection(
                 "f1": measured.f1,
                 "auc": measured.auc,
                 **_intervals(measured),
-                "threshold": measured.threshold,
+                "threshold": threshold,
                 "n_selected": measured.n_selected,
                 "n_positive": measured.n_positive,
                 "n": measured.n,
@@ -64,9 +69,7 @@ def compare_selection(
     return rows
 
 
-def compare_by_flaw(
-    ratings: pl.DataFrame, thresholds: Mapping[tuple[str, str], float]
-) -> list[Row]:
+def compare_by_flaw(ratings: pl.DataFrame, thresholds: Thresholds) -> list[Row]:
     """AUC of all good pairs against the bad ones of each kind, and the share of these selected.
 
     ratings: as `compare_selection`, with the column kind. Rows: rater, scorer, flaw, auc,
@@ -79,7 +82,7 @@ def compare_by_flaw(
             "kind", maintain_order=True
         ):
             both = pl.concat([good, bad])
-            threshold = thresholds[rater, scorer]
+            threshold = _lowest_selected(thresholds[rater, scorer])
             auc = precision_recall(both["rating"].to_list(), both["label"].to_list(), threshold).auc
             rows.append(
                 {
@@ -96,9 +99,13 @@ def compare_by_flaw(
     return rows
 
 
-def thresholds_of(rows: list[Row]) -> dict[tuple[str, str], float]:
+def thresholds_of(rows: list[Row]) -> dict[tuple[str, str], float | None]:
     """(rater, scorer) → threshold of the rows of `compare_selection`."""
     return {(row["rater"], row["scorer"]): row["threshold"] for row in rows}
+
+
+def _lowest_selected(threshold: float | None) -> float:
+    return math.inf if threshold is None else threshold
 
 
 def _intervals(measured: PrecisionRecall) -> dict[str, tuple[float, float]]:

@@ -110,7 +110,7 @@ class SelectionQualityRow(_Record):
     n_selected: int
     n_positive: int
     n: int
-    threshold: float
+    threshold: float | None
     precision_interval: tuple[float, float] | None = None
     recall_interval: tuple[float, float] | None = None
     f1_interval: tuple[float, float] | None = None
@@ -239,6 +239,7 @@ class ReportData(_Record):
     selection_hard: list[SelectionQualityRow] = Field([], description="Same, on harder pairs.")
     preference_agreement: list[PreferenceAgreementRow] = []
     selection_plot_png: bytes | None = None
+    selection_notes: list[str] = []
     win_rates: list[WinRateRow] | None = None
     win_rates_plot_png: bytes | None = None
     data_statistics: list[DataStatisticsRow] | None = None

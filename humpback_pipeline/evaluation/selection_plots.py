@@ -33,15 +33,15 @@ class _Style:
 
 def precision_recall_panels(
     raters: Mapping[str, Mapping[str, Rated]],
-    thresholds: Mapping[tuple[str, str], float],
+    thresholds: Mapping[tuple[str, str], float | None],
     emphasised: str | None = None,
 ) -> bytes:
     """Return a PNG with precision against recall over all thresholds.
 
     raters: rater → scorer → (ratings, labels 1 or 0). thresholds: (rater, scorer) → rating, marked
-    on its curve. emphasised: the scorer drawn thickest. The dotted line is the precision of
-    selecting everything. A scorer has the same colour, dashes and mark in every panel; ratings
-    whose labels hold no positive are left out.
+    on its curve if there is one. emphasised: the scorer drawn thickest. The dotted line is the
+    precision of selecting everything. A scorer has the same colour, dashes and mark in every panel;
+    ratings whose labels hold no positive are left out.
     """
     from matplotlib.figure import Figure
 

@@ -3,7 +3,8 @@
 from humpback_pipeline.generation.answering import choose_all, generate_all, likelihoods_all
 from humpback_pipeline.generation.augment import AugmentedSegments, generate_instructions
 from humpback_pipeline.generation.devices import EngineSlot, lease_devices
-from humpback_pipeline.generation.endpoint_client import EndpointError, check_endpoint
+from humpback_pipeline.generation.endpoint_client import check_endpoint
+from humpback_pipeline.generation.endpoint_errors import EndpointError
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
     EngineDiedError,

@@ -54,6 +54,13 @@ class EngineSlot:
         return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
 
     @property
+    def torch_device(self) -> str:
+        """What torch calls the slot's first GPU in this process; `cpu` without one."""
+        visible = visible_gpus()
+        own = next((i for i, name in enumerate(visible) if name in self.gpus), None)
+        return f"cuda:{own}" if own is not None else "cpu"
+
+    @property
     def ended(self) -> bool:
         """Whether nothing may be started on it any more."""
         return self._ended

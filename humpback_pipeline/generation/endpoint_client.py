@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-from humpback_pipeline.generation.engine import GenerationError
+from humpback_pipeline.generation.endpoint_errors import EndpointError, RefusedError
 from humpback_pipeline.generation.streaming import Feed, Finished, Stream
 from humpback_pipeline.recipe import EndpointRecipe
 
@@ -18,28 +18,10 @@ if TYPE_CHECKING:
 
 PREFLIGHT_TIMEOUT_S = 5.0
 MAX_WAIT_S = 30.0
-RETRIED_STATUS = {408, 409, 429, 500, 502, 503, 504}
-# A bad request, one too large, one that cannot be processed: the next one may be better.
-REFUSED_STATUS = {400, 413, 422}
+RETRIED_STATUS = {408, 409, 429}  # and all from 500 on: proxies have statuses of their own
 MAX_QUOTED_CHARS = 300
-
-
-class EndpointError(GenerationError):
-    """The server cannot be reached or refuses; the message names it and what to do.
-
-    status: of its HTTP answer; None if there was none, or none that was to be expected.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def refusal(error: EndpointError) -> str:
-    """Why a server calls this very request bad; any other error is raised."""
-    if error.status in REFUSED_STATUS:
-        return str(error)
-    raise error
+# Requests that a server fails at while it answers others; more are the server's failure.
+MAX_GIVEN_UP, MAX_GIVEN_UP_SHARE = 20, 0.01
 
 
 class EndpointClient:
@@ -55,6 +37,9 @@ class EndpointClient:
         self.base_url = settings.base_url.rstrip("/")
         self._settings = settings
         self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._n_answered = self._n_given_up = 0
+        self._answered: dict[str, dict[str, Any]] = {}  # the last request answered, by path
         limits = httpx.Limits(max_connections=settings.max_concurrent_requests)
         self._http = httpx.Client(
             headers=_authorization(settings), timeout=settings.timeout_s, limits=limits
@@ -82,30 +67,67 @@ class EndpointClient:
         """POST with retries: timeouts, lost connections and passing refusals are tried again.
 
         Waits 0.5 s, 1 s, 2 s … with jitter, or what the server asks for (Retry-After), 30 s at
-        most.
+        most. Raises RefusedError if the server fails to the last (5xx).
         """
+        for attempt in range(self._settings.max_retries + 1):
+            try:
+                response = self.send_once(path, body)
+            except EndpointError as error:
+                is_last = attempt == self._settings.max_retries
+                if is_last and error.status is not None and error.status >= 500:
+                    is_its_own = self._answers_others(path)
+                    raise RefusedError(str(error), error.status, is_its_own=is_its_own) from error
+                if is_last or not error.is_passing:
+                    raise
+                wait_s = error.retry_after_s
+                if wait_s is None:
+                    wait_s = 0.5 * 2**attempt * random.uniform(0.8, 1.2)
+            else:
+                with self._lock:
+                    self._n_answered += 1
+                    self._answered[path] = body
+                return response
+            if self._closed.wait(min(MAX_WAIT_S, wait_s)):
+                raise EndpointError(
+                    f"{self.base_url}{path}: given up, as the engine has been closed"
+                )
+        raise AssertionError("unreachable")
+
+    def send_once(
+        self, path: str, body: dict[str, Any], timeout_s: float | None = None
+    ) -> httpx.Response:
+        """POST without retries; `timeout_s` replaces the recipe's."""
         import httpx
 
         url = f"{self.base_url}{path}"
-        for attempt in range(self._settings.max_retries + 1):
-            wait_s = min(MAX_WAIT_S, 0.5 * 2**attempt) * random.uniform(0.8, 1.2)
-            is_last = attempt == self._settings.max_retries
-            try:
-                response = self._http.post(url, json=body)
-            except httpx.TransportError as error:
-                if is_last:
-                    raise EndpointError(
-                        f"{url}: {type(error).__name__}: {error} ({attempt + 1} tries). See "
-                        "whether the server still runs; if it is only slow, raise "
-                        "generation.endpoint.timeout_s."
-                    ) from error
-            else:
-                if response.status_code not in RETRIED_STATUS or is_last:
-                    return self._checked(response)
-                wait_s = _asked_wait_s(response, wait_s)
-            if self._closed.wait(wait_s):
-                raise EndpointError(f"{url}: given up, as the engine has been closed")
-        raise AssertionError("unreachable")
+        try:
+            response = self._http.post(
+                url, json=body, timeout=timeout_s or self._settings.timeout_s
+            )
+        except httpx.TransportError as error:
+            raise EndpointError(
+                f"{url}: {type(error).__name__}: {error}. See whether the server still runs; if "
+                "it is only slow, raise generation.endpoint.timeout_s.",
+                is_passing=True,
+            ) from error
+        return self._checked(response)
+
+    def _answers_others(self, path: str) -> bool:
+        """Whether a request that was answered before is answered still, when another is given up.
+
+        Not asked when too many have been given up: then they fail for the server's reasons.
+        """
+        with self._lock:
+            self._n_given_up += 1
+            most = MAX_GIVEN_UP + MAX_GIVEN_UP_SHARE * self._n_answered
+            known = self._answered.get(path) if self._n_given_up <= most else None
+        if known is None or self._closed.is_set():
+            return False
+        try:
+            self.send_once(path, known)
+        except EndpointError:
+            return False
+        return True
 
     def in_parallel(self, work: Callable[[Any], Any], feed: Feed[Any]) -> Stream:
         """`work` on what the feed gives, at most `max_concurrent_requests` at once.
@@ -154,7 +176,12 @@ class EndpointClient:
             )
         if status >= 400:
             quoted = self._without_key(response.text)[:MAX_QUOTED_CHARS]
-            raise EndpointError(f"{response.request.url}: HTTP {status}: {quoted}", status)
+            raise EndpointError(
+                f"{response.request.url}: HTTP {status}: {quoted}",
+                status,
+                is_passing=status >= 500 or status in RETRIED_STATUS,
+                retry_after_s=_retry_after_s(response),
+            )
         return response
 
     def _without_key(self, text: str) -> str:
@@ -201,8 +228,8 @@ def _authorization(settings: EndpointRecipe) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def _asked_wait_s(response: httpx.Response, default_s: float) -> float:
+def _retry_after_s(response: httpx.Response) -> float | None:
     try:
-        return min(MAX_WAIT_S, max(0.0, float(response.headers["Retry-After"])))
+        return max(0.0, float(response.headers["Retry-After"]))
     except (KeyError, ValueError):
-        return default_s
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.chat import Message
-from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError, refusal
+from humpback_pipeline.generation.endpoint_client import EndpointClient
+from humpback_pipeline.generation.endpoint_errors import EndpointError, refusal
+from humpback_pipeline.generation.endpoint_guard import RefusalGuard, answers_probe
 from humpback_pipeline.generation.endpoint_likelihoods import EndpointLikelihoods
 from humpback_pipeline.generation.endpoint_replies import (
     asking_for_one_of,
     by_choice,
+    generation_of,
     token_logprobs,
+    window_tokens,
 )
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
@@ -38,7 +43,9 @@ from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
 
 TOP_LOGPROBS = 20  # the most the API allows
-MAX_REFUSED_AT_FIRST = 20
+CLOSING_TIMEOUT_S = 30.0
+
+logger = logging.getLogger(__name__)
 
 
 class EndpointGenerator(ClosesOnExit):
@@ -57,16 +64,14 @@ class EndpointGenerator(ClosesOnExit):
         self._client = EndpointClient(settings.endpoint)
         self._seed = settings.seed
         self._loaded: str | None = None
-        self._n_answered = self._n_refused = 0
+        self._guards: dict[str, RefusalGuard] = {}
         self._given = model
         self._likelihoods: EndpointLikelihoods | None = None
         try:
             served = self._client.models()
             self._is_vllm = any(entry.get("owned_by") == "vllm" for entry in served)
-            self._max_model_tokens: int | None = next(
-                (entry["max_model_len"] for entry in served if entry.get("max_model_len")), None
-            )
             self._model = self._served_name(model, [str(entry.get("id")) for entry in served])
+            self._max_model_tokens = window_tokens(served, self._model)
         except BaseException:
             self._client.close()
             raise
@@ -81,7 +86,14 @@ class EndpointGenerator(ClosesOnExit):
     @property
     def identity(self) -> dict[str, str | int]:
         """What shapes answers besides the request."""
-        return {"engine": "endpoint", "model": self.model_hash, "seed": self._seed}
+        return {
+            "engine": "endpoint",
+            "model": self.model_hash,
+            # A server with another window cuts and refuses other requests; 0: it does not tell.
+            "max_model_tokens": self._max_model_tokens or 0,
+            "seed": self._seed,
+            "seeding": "by request",
+        }
 
     def generate(
         self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
@@ -107,24 +119,32 @@ class EndpointGenerator(ClosesOnExit):
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine.
 
-        A request that the server calls bad is answered with its reason. Raises EndpointError if it
-        calls the first 20 bad: then it is the configuration that is wrong.
+        A request that the server calls bad is answered with its reason. Raises RefusedError if it
+        calls the first 20 of this method bad, or all there are, and a tiny one as well: then the
+        configuration is wrong.
         """
         work = self._work(task)
-        n_before = -1
-        while n_before != self._n_answered + self._n_refused:
-            n_before = self._n_answered + self._n_refused
+        guard = self._guards.setdefault(
+            task.method, RefusalGuard(self._client.base_url, lambda: answers_probe(work, task))
+        )
+        while True:
             # Refusals wait for the first real answer: those of a wrong configuration must not be
             # remembered. A small window runs out of room meanwhile, and then they are let go.
             held: Finished = []
+            n_finished = 0
             for finished in self._client.in_parallel(work, feed):
+                n_finished += len(finished)
                 held += finished
-                self._count(finished)
-                if self._n_answered:
+                guard.count(finished)
+                if guard.has_answered:
                     yield held
                     held = []
+            if feed.is_whole:
+                guard.end()
             if held:
                 yield held
+            if not n_finished:
+                return
 
     def _work(self, task: Task) -> Callable[[Any], Any]:
         if task.method == "generate":
@@ -136,17 +156,6 @@ class EndpointGenerator(ClosesOnExit):
                 self._client, self._model, self._given, self._max_model_tokens
             )
         return self._likelihoods.ask
-
-    def _count(self, finished: Finished) -> None:
-        reasons = [getattr(answer, "error", None) for _, answer in finished]
-        self._n_refused += sum(reason is not None for reason in reasons)
-        self._n_answered += sum(reason is None for reason in reasons)
-        if self._n_refused >= MAX_REFUSED_AT_FIRST and not self._n_answered:
-            raise EndpointError(
-                f"{self._client.base_url} refused the first {self._n_refused} requests, so it is "
-                f"not they that are wrong: {next(filter(None, reasons))}\n"
-                "Correct the section generation.endpoint, or the model's limits on the server."
-            )
 
     def _generate_one(self, request: GenerationRequest, sampling: SamplingRecipe) -> Generation:
         try:
@@ -160,17 +169,7 @@ class EndpointGenerator(ClosesOnExit):
         except EndpointError as error:
             reason = refusal(error)
             return Generation(request.request_id, "", "refused", 0, 0, None, error=reason)
-        choice, usage = reply["choices"][0], reply.get("usage") or {}
-        tokens = token_logprobs(choice)
-        values = [float(token["logprob"]) for token in tokens]
-        return Generation(
-            request_id=request.request_id,
-            text=str(choice["message"].get("content") or ""),
-            finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-            n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            n_tokens=int(usage.get("completion_tokens") or len(tokens)),
-            mean_logprob=math.fsum(values) / len(values) if values else None,
-        )
+        return generation_of(request.request_id, reply)
 
     def _choose_one(
         self, request: GenerationRequest, choices: tuple[str, ...]
@@ -195,10 +194,15 @@ class EndpointGenerator(ClosesOnExit):
 
     def close(self) -> None:
         """Close the connections, and take an adapter loaded here out of the server again."""
-        if self._loaded is not None:
-            self._client.send("/unload_lora_adapter", {"lora_name": self._loaded})
-            self._loaded = None
-        self._client.close()
+        name, self._loaded = self._loaded, None
+        try:
+            if name is not None:
+                body = {"lora_name": name}
+                self._client.send_once("/unload_lora_adapter", body, CLOSING_TIMEOUT_S)
+        except EndpointError as error:  # must not hide why the engine is closed
+            logger.warning("the adapter %s may still be loaded in the server: %s", name, error)
+        finally:
+            self._client.close()
 
     def _complete(self, request: GenerationRequest, **parameters: Any) -> dict[str, Any]:
         messages: list[Message] = list(request.messages)

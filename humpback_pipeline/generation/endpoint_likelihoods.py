@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from humpback_pipeline.generation.endpoint_client import EndpointClient, EndpointError, refusal
+from humpback_pipeline.generation.endpoint_client import EndpointClient
+from humpback_pipeline.generation.endpoint_errors import EndpointError, refusal
 from humpback_pipeline.generation.engine import Likelihood, LikelihoodRequest
 from humpback_pipeline.generation.fitting import PromptFitter
 

@@ -49,6 +49,11 @@ class _PipeFeed:
         taken, self._items = self._items[:most], self._items[most:]
         return taken
 
+    @property
+    def is_whole(self) -> bool:
+        """See Feed; what was answered before, only the parent knows."""
+        return self._ended and not self._items
+
     def look(self) -> None:
         """Note what has come in the meantime."""
         while not self._ended:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
     ClosesOnExit,
     Generation,
+    GenerationError,
     GenerationRequest,
     Likelihood,
     LikelihoodRequest,
@@ -20,6 +20,7 @@ from humpback_pipeline.generation.engine import (
 )
 from humpback_pipeline.generation.streaming import Feed, Stream, Task, stream_answers
 from humpback_pipeline.generation.vllm_engine import served_hash
+from humpback_pipeline.generation.window import window_tokens
 from humpback_pipeline.models import adapter_base
 from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
@@ -46,6 +47,11 @@ class LazyGenerator(ClosesOnExit):
         self.model_hash = str(self.identity["model"])
         self._engine: TextGenerator | None = None
         self._n_truncated = 0
+
+    @property
+    def devices(self) -> EngineSlot | None:
+        """Where the engine would run; None: wherever it likes."""
+        return self._devices
 
     @property
     def n_truncated(self) -> int:
@@ -81,11 +87,24 @@ class LazyGenerator(ClosesOnExit):
 
     def _started(self) -> TextGenerator:
         if self._engine is None:
-            self._engine = open_generator(
+            engine = open_generator(
                 self._folder, self._settings, cache_dir=self._cache_dir, devices=self._devices
             )
-            assert self._engine.identity == self.identity, "ledger keys would not match"
+            if engine.identity != self.identity:
+                engine.close()
+                raise GenerationError(_changed(self._folder, self.identity, engine.identity))
+            self._engine = engine
         return self._engine
+
+
+def _changed(folder: Path, expected: dict[str, str | int], found: dict[str, str | int]) -> str:
+    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
+    said = ", ".join(f"{n} {expected.get(n)} became {found.get(n)}" for n in names)
+    return (
+        f"{folder} is not what it was when this run began ({said}), so answers would be kept under "
+        "the wrong name. Leave the model alone during a run, and start again; if only "
+        "max_model_tokens differs, set generation.vllm.max_model_tokens to the lower one."
+    )
 
 
 def engine_identity(
@@ -94,9 +113,10 @@ def engine_identity(
     """What shapes an engine's answers besides a request, as the engine itself would say it."""
     window = settings.vllm.max_model_tokens
     if settings.engine == "transformers":
+        from transformers import AutoConfig
+
         base = adapter_base(folder, cache_dir) or folder
-        config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-        window = min(window, config.get("max_position_embeddings") or window)
+        window = window_tokens(AutoConfig.from_pretrained(base, trust_remote_code=False), window)
     return {
         "engine": settings.engine,
         "model": served_hash(folder, cache_dir),

@@ -70,6 +70,10 @@ class _Finished(Generic[Result]):
     result: Result
 
 
+# What the threads have to say; None: one has come to its end.
+_News = queue.SimpleQueue[_Finished[Result] | Progress | BaseException | None]
+
+
 def _in_threads(
     shards: Sequence[str],
     open_engine: OpenEngine,
@@ -80,50 +84,68 @@ def _in_threads(
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     for shard in shards:
         todo.put(shard)
-    # What the threads have to say; None: one has come to its end.
-    news: queue.SimpleQueue[_Finished[Result] | Progress | BaseException | None]
-    news = queue.SimpleQueue()
+    news: _News[Result] = queue.SimpleQueue()
     stopping = threading.Event()
-
-    def drive(slot: EngineSlot) -> None:
-        try:
-            shard = _next(todo)
-            if shard is not None:
-                with open_engine(slot) as engine:
-                    while shard is not None and not stopping.is_set():
-                        news.put(_Finished(shard, work(engine, shard, news.put)))
-                        shard = _next(todo)
-            news.put(None)
-        except BaseException as error:
-            news.put(error)
-
     threads = [
-        threading.Thread(target=drive, args=(slot,), name=f"engine-{n}", daemon=True)
+        threading.Thread(
+            target=_drive,
+            args=(slot, todo, open_engine, work, news, stopping),
+            name=f"engine-{n}",
+            daemon=True,
+        )
         for n, slot in enumerate(slots)
     ]
     for thread in threads:
         thread.start()
-    n_ended = 0
     try:
-        while n_ended < len(threads):
-            try:
-                item = news.get(timeout=INTERRUPT_POLL_S)
-            except queue.Empty:
-                continue
-            if isinstance(item, BaseException):
-                raise item
-            if isinstance(item, Progress):
-                on_progress(item)
-            elif item is None:
-                n_ended += 1
-            else:
-                yield item.shard, item.result
+        yield from _results(news, len(threads), on_progress)
     finally:
         stopping.set()
         for slot in slots:
             slot.end()
         for thread in threads:
             thread.join()
+
+
+def _drive(
+    slot: EngineSlot,
+    todo: queue.SimpleQueue[str],
+    open_engine: OpenEngine,
+    work: Work[Result],
+    news: _News[Result],
+    stopping: threading.Event,
+) -> None:
+    """One thread: an engine for as long as there are shards."""
+    try:
+        shard = _next(todo)
+        if shard is not None:
+            with open_engine(slot) as engine:
+                while shard is not None and not stopping.is_set():
+                    news.put(_Finished(shard, work(engine, shard, news.put)))
+                    shard = _next(todo)
+        news.put(None)
+    except BaseException as error:
+        news.put(error)
+
+
+def _results(
+    news: _News[Result], n_threads: int, on_progress: OnProgress
+) -> Iterator[tuple[str, Result]]:
+    """What the threads have finished, until all of them have ended or one has failed."""
+    n_ended = 0
+    while n_ended < n_threads:
+        try:
+            item = news.get(timeout=INTERRUPT_POLL_S)
+        except queue.Empty:
+            continue
+        if isinstance(item, BaseException):
+            raise item
+        if isinstance(item, Progress):
+            on_progress(item)
+        elif item is None:
+            n_ended += 1
+        else:
+            yield item.shard, item.result
 
 
 def _next(todo: queue.SimpleQueue[str]) -> str | None:

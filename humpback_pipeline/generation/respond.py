@@ -60,14 +60,7 @@ def generate_responses(
     `generator_name` is what the column `generator` says; default: the engine's own name. An answer
     cut at max_new_tokens stays, with finish_reason length.
     """
-    requests = [
-        GenerationRequest(
-            prompt.prompt_id,
-            texts.forward_messages(prompt.instruction, "inference"),
-            cuttable=(prompt.instruction,),
-        )
-        for prompt in prompts
-    ]
+    requests = [_request(prompt, texts) for prompt in prompts]
     name = generator_name or generator.name
     answers = generate_all(
         requests,
@@ -95,3 +88,8 @@ def generate_responses(
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
     return pl.DataFrame(rows, schema=RESPONSE_COLUMNS, orient="row")
+
+
+def _request(prompt: PromptRecord, texts: Prompts) -> GenerationRequest:
+    messages = texts.forward_messages(prompt.instruction, "inference")
+    return GenerationRequest(prompt.prompt_id, messages, cuttable=(prompt.instruction,))

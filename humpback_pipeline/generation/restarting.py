@@ -31,6 +31,9 @@ from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
 
 MAX_RESTARTS = 3
+# An engine that has answered so many since its last restart is sound: memory ran out by chance.
+SOUND_AFTER_ANSWERS = 1_000
+MIN_BATCH_FRACTION = 0.5**MAX_RESTARTS
 # vLLM claims its share of a GPU at the start, and fails if something else holds a little of it.
 LESS_GPU_MEMORY = 0.9
 
@@ -44,8 +47,9 @@ class RestartingGenerator(ClosesOnExit):
     """A TextGenerator on an engine that may die; what was not answered is then asked again.
 
     Each restart halves `generation.vllm.max_concurrent_sequences` and the tokens computed at once.
-    After `MAX_RESTARTS` it raises GenerationError, which says what to change. Wrong configuration
-    is not tried twice. `given_up` tells whether nobody wants the engine any more.
+    After `MAX_RESTARTS` without `SOUND_AFTER_ANSWERS` answers in between it raises GenerationError,
+    which says what to change. Wrong configuration is not tried twice. `given_up` tells whether
+    nobody wants the engine any more.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class RestartingGenerator(ClosesOnExit):
     ) -> None:
         self._open_engine, self._settings, self._given_up = open_engine, settings, given_up
         self._batch_fraction = 1.0
-        self._n_restarts = 0
+        self._n_restarts = self._n_answered = 0
         self._n_truncated_before = 0
         self._engine = self._open()
         self.name, self.model_hash = self._engine.name, self._engine.model_hash
@@ -102,6 +106,7 @@ class RestartingGenerator(ClosesOnExit):
                 with closing(stream_answers(self._engine, task, resumable)) as stream:
                     for finished in stream:
                         resumable.answered(finished)
+                        self._count(len(finished))
                         yield finished
                 return
             except Exception as error:
@@ -118,6 +123,11 @@ class RestartingGenerator(ClosesOnExit):
     def close(self) -> None:
         """Stop the engine and give its memory back."""
         self._engine.close()
+
+    def _count(self, n_answered: int) -> None:
+        self._n_answered += n_answered
+        if self._n_answered >= SOUND_AFTER_ANSWERS:
+            self._n_restarts = 0
 
     def _open(self) -> TextGenerator:
         while True:
@@ -144,7 +154,8 @@ class RestartingGenerator(ClosesOnExit):
 
     def _shrink(self, reason: str) -> None:
         self._n_restarts += 1
-        self._batch_fraction /= 2
+        self._n_answered = 0
+        self._batch_fraction = max(MIN_BATCH_FRACTION, self._batch_fraction / 2)
         before = self._settings.vllm
         n = max(1, before.max_concurrent_sequences // 2)
         changed: dict[str, int | float] = {"max_concurrent_sequences": n}

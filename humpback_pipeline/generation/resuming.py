@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TypeVar
 
+from humpback_pipeline.generation.endpoint_errors import RefusedError
 from humpback_pipeline.generation.ledger import Answer, Ledger
 from humpback_pipeline.generation.streaming import Feed, Stream, WindowFeed
 from humpback_pipeline.progress import OnProgress, ProgressMeter, ignore_progress
+
+logger = logging.getLogger(__name__)
 
 Record = TypeVar("Record")
 # Answers what a feed gives.
@@ -38,17 +42,27 @@ def answer_with_ledger(
     `chunk_size` are asked and not on disk. They are asked longest first by `length`, so that like
     ones share a batch and the last to finish are short. Once all are answered, the ledger forgets
     other keys. `describe` makes the latest record and its answer a few words for the progress line.
-    Raises LedgerBusyError.
+    An answer with an `error` that is in the ledger already is asked for again, after all others: a
+    server may have been mended since. Raises LedgerBusyError.
     """
 
-    def answer(known: dict[str, Answer]) -> list[Answer]:
-        todo = _missing(records, keys, known, length)
-        n_known = len(set(keys)) - len(todo)
+    def answer(saved: dict[str, Answer]) -> list[Answer]:
+        known = {key: saved[key] for key in set(keys) if key in saved}
+        missing = _missing(records, keys, known, length)
+        again = _failed(records, keys, known, length)
+        n_known = len(known) - len(again)
         reused = f"{n_known:,} more were in the ledger" if n_known else ""
-        meter = ProgressMeter(stage, len(todo), unit, on_progress)
-        for i, latest in _saved_answers(todo, answering, ledger, chunk_size):
-            known[todo[i][0]] = latest
-            meter.advance(1, partial(_detail, reused, describe, todo[i][1], latest))
+        meter = ProgressMeter(stage, len(missing) + len(again), unit, on_progress)
+
+        def ask(todo: Sequence[tuple[str, Record]]) -> None:
+            n_answered = sum(not answer.get("error") for answer in known.values())
+            for i, latest in _saved_answers(todo, answering, ledger, chunk_size, n_answered):
+                known[todo[i][0]] = latest
+                meter.advance(1, partial(_detail, reused, describe, todo[i][1], latest))
+
+        ask(missing)
+        with _errors_may_stay(known):
+            ask(again)
         return [known[key] for key in keys]
 
     if ledger is None:
@@ -81,16 +95,40 @@ def _missing(
     return sorted(missing.items(), key=lambda entry: -length(entry[1]))
 
 
+def _failed(
+    records: Sequence[Record],
+    keys: Sequence[str],
+    known: dict[str, Answer],
+    length: Callable[[Record], int] | None,
+) -> list[tuple[str, Record]]:
+    """Those with an error, shortest first: what was too long is the last to be answered."""
+    sound = {key: answer for key, answer in known.items() if not answer.get("error")}
+    wanted = _missing(records, keys, sound, length)
+    return [one for one in reversed(wanted) if one[0] in known]
+
+
+@contextmanager
+def _errors_may_stay(known: Mapping[str, Answer]) -> Iterator[None]:
+    """If a server refuses the failed ones once more, they stay as they are, beside real answers."""
+    try:
+        yield
+    except RefusedError as error:
+        if all(answer.get("error") for answer in known.values()):
+            raise
+        logger.warning("answers with an error in the ledger stay as they are: %s", error)
+
+
 def _saved_answers(
     todo: Sequence[tuple[str, Record]],
     answering: Answering[Record],
     ledger: Ledger | None,
     chunk_size: int,
+    n_answered: int,
 ) -> Iterator[tuple[int, Answer]]:
     """Answers with their places in `todo`; each is on disk before the window moves past it."""
     if not todo:  # an engine that starts when it is first asked need not start
         return
-    feed = WindowFeed([record for _, record in todo], chunk_size)
+    feed = WindowFeed([record for _, record in todo], chunk_size, n_answered)
     part = max(1, chunk_size // SAVES_PER_CHUNK)
     unsaved: dict[str, Answer] = {}
 

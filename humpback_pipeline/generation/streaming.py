@@ -35,7 +35,16 @@ class Feed(Protocol[Item_co]):
     def take(self, most: int, *, idle: bool) -> Sequence[tuple[int, Item_co]]:
         """Up to `most` requests that the engine may begin now, with their indices; perhaps none.
 
-        `idle`: the engine has nothing else to do, so this waits; none then means the end.
+        `idle`: the engine has nothing else to do, so this waits; none then means the end, or
+        that the engine holds answers back which must be saved first.
+        """
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what has been taken is all there is: none is left, and none was answered before.
+
+        Known for certain once an idle engine was given none.
         """
         ...
 
@@ -54,17 +63,28 @@ class ListFeed(Generic[Item]):
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = enumerate(items)
+        self._ended = False
 
     def take(self, most: int, *, idle: bool) -> list[tuple[int, Item]]:
         """See Feed."""
-        return list(islice(self._items, most))
+        taken = list(islice(self._items, most))
+        self._ended = self._ended or len(taken) < most
+        return taken
+
+    @property
+    def is_whole(self) -> bool:
+        """See Feed."""
+        return self._ended
 
 
 class WindowFeed(Generic[Item]):
-    """Items in order, never more than `size` of them taken and not yet reported as saved."""
+    """Items in order, never more than `size` of them taken and not yet reported as saved.
 
-    def __init__(self, items: Sequence[Item], size: int) -> None:
-        self._items, self._size = items, size
+    n_answered: how many others of their kind have been answered before.
+    """
+
+    def __init__(self, items: Sequence[Item], size: int, n_answered: int = 0) -> None:
+        self._items, self._size, self._n_answered = items, size, n_answered
         self._n_taken = self._n_saved = 0
 
     def take(self, most: int, *, idle: bool) -> list[tuple[int, Item]]:
@@ -72,6 +92,11 @@ class WindowFeed(Generic[Item]):
         start = self._n_taken
         self._n_taken = min(len(self._items), self._n_saved + self._size, start + most)
         return list(enumerate(self._items[start : self._n_taken], start))
+
+    @property
+    def is_whole(self) -> bool:
+        """See Feed."""
+        return self._n_taken == len(self._items) and not self._n_answered
 
     def saved(self, n: int) -> None:
         """Make room for `n` more."""
@@ -93,6 +118,11 @@ class MappedFeed(Generic[Item, Other]):
         """See Feed."""
         return [(i, self._convert(i, item)) for i, item in self._feed.take(most, idle=idle)]
 
+    @property
+    def is_whole(self) -> bool:
+        """See Feed."""
+        return self._feed.is_whole
+
 
 class ResumableFeed(Generic[Item]):
     """A feed that gives again what was taken and not answered, to the engine after a dead one."""
@@ -110,6 +140,11 @@ class ResumableFeed(Generic[Item]):
             self._open.update(fresh)
             taken += fresh
         return taken
+
+    @property
+    def is_whole(self) -> bool:
+        """See Feed."""
+        return not self._again and self._feed.is_whole
 
     def answered(self, finished: Finished) -> None:
         """Note that these need not be asked again."""

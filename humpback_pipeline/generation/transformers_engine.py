@@ -25,6 +25,7 @@ from humpback_pipeline.generation.probabilities import normalise_choices
 from humpback_pipeline.generation.seeds import request_seed
 from humpback_pipeline.generation.streaming import Feed, Stream, Task, answers_in_order
 from humpback_pipeline.generation.transformers_sampling import sample
+from humpback_pipeline.generation.window import window_tokens
 from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
 
@@ -56,8 +57,7 @@ class TransformersGenerator(ClosesOnExit):
         self._seed = settings.seed
         self._tokenizer = load_tokenizer(folder)
         self._model: Any = load_causal_lm(servable_directory(folder, cache_dir))
-        window = getattr(self._model.config, "max_position_embeddings", None)
-        limit = min(settings.vllm.max_model_tokens, window or settings.vllm.max_model_tokens)
+        limit = window_tokens(self._model.config, settings.vllm.max_model_tokens)
         self._fitter = PromptFitter(self._tokenizer, limit)
         self._batch_fraction = batch_fraction
         self.pid = os.getpid()

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from humpback_pipeline.stages.iteration_names import curated_set_name, model_name
+from humpback_pipeline.stages.iteration_names import calibration_name, curated_set_name, model_name
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, remove_leftovers
 from humpback_pipeline.storage.manifest import MANIFEST_NAME
@@ -57,8 +57,15 @@ def carry_curated_set(workspace: Workspace, iteration: int) -> Manifest:
     )
 
 
-def carry_shard(workspace: Workspace, name: str, source: str, shard: str) -> Manifest:
-    """A shard's rows and facts of the iteration before, as a version of their own."""
+def carry_calibration(workspace: Workspace, iteration: int) -> Manifest:
+    """M_{t-1}'s ratings of known pairs := M_{t-2}'s, where it is the same model carried on."""
+    return carry_shard(
+        workspace, calibration_name(iteration), calibration_name(iteration - 1), None
+    )
+
+
+def carry_shard(workspace: Workspace, name: str, source: str, shard: str | None) -> Manifest:
+    """A shard's rows and facts of the iteration before, or all of them, as a version of its own."""
     last = workspace.datasets.manifest(source, shard)
     origin = workspace.origin(name, inputs=[last], settings={CARRIED_FROM: source})
     if unchanged := workspace.unchanged_dataset(origin, shard):

@@ -14,7 +14,8 @@ from humpback_pipeline.stages.corpus_facts import (
     selection_facts,
 )
 from humpback_pipeline.stages.corpus_scan import CorpusScan, contamination_index
-from humpback_pipeline.stages.workspace import Workspace, file_source
+from humpback_pipeline.stages.file_sources import file_source
+from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, Origin
 from humpback_pipeline.web.duplicate_finder import DuplicateFinder
 
@@ -77,11 +78,12 @@ def _origin(workspace: Workspace, shards: Sequence[str]) -> Origin:
         "sample_seed",
         "max_segments_per_host",
     }
+    prompts = workspace.recipe.evaluation.prompts
     is_screened = corpus.contamination_ngram is not None
     return workspace.origin(
         SELECTION,
         inputs=workspace.datasets.manifests(SEGMENTS, shards),
-        sources=file_source(workspace.recipe.evaluation.prompts) if is_screened else None,
+        sources=file_source(prompts, "evaluation.prompts") if is_screened else None,
         settings=corpus.model_dump(mode="json", include=settings),
     )
 

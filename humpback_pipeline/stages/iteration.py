@@ -18,6 +18,7 @@ from humpback_pipeline.stages.carrying import (
 )
 from humpback_pipeline.stages.corpus import SEGMENTS
 from humpback_pipeline.stages.curated_facts import drop_samples, selection_facts
+from humpback_pipeline.stages.file_sources import file_source
 from humpback_pipeline.stages.iteration_facts import (
     iteration_row,
     labelled_ratings,
@@ -33,7 +34,7 @@ from humpback_pipeline.stages.iteration_names import (
 from humpback_pipeline.stages.seed import SEED_PAIRS
 from humpback_pipeline.stages.stopping import STOPPED, decide_stop, stopped_at
 from humpback_pipeline.stages.training import train_and_save
-from humpback_pipeline.stages.workspace import Workspace, file_source
+from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, Origin
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _origin(workspace: Workspace, iteration: int, shards: Sequence[str]) -> Orig
     return workspace.origin(
         curated_set_name(iteration),
         inputs=inputs,
-        sources=file_source(recipe.evaluation.prompts),
+        sources=file_source(recipe.evaluation.prompts, "evaluation.prompts"),
         settings=settings,
     )
 

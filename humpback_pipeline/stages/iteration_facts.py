@@ -15,6 +15,8 @@ from humpback_pipeline.stages.iteration_names import (
     model_name,
     scores_name,
 )
+from humpback_pipeline.stages.known_pairs import LABELLED
+from humpback_pipeline.stages.seen_pairs import measured_rows
 from humpback_pipeline.stages.workspace import Workspace
 
 N_SAMPLES = 5
@@ -23,12 +25,14 @@ MAX_SAMPLE_CHARS = 300
 
 
 def labelled_ratings(workspace: Workspace, iteration: int) -> pl.DataFrame:
-    """M_{t-1}'s ratings of the labelled pairs by the recipe's scorer: columns rating and label."""
+    """M_{t-1}'s ratings of the labelled pairs by the recipe's scorer: columns rating and label.
+
+    Of pairs that no model was trained on, if there are enough of them.
+    """
     calibration = workspace.datasets.read(calibration_name(iteration))
     return (
-        calibration.filter(
-            pl.col("set") == "labelled", pl.col("scorer") == workspace.recipe.curation.scorer
-        )
+        measured_rows(calibration.filter(pl.col("set") == LABELLED))
+        .filter(pl.col("scorer") == workspace.recipe.curation.scorer)
         .select(pl.col("rating").fill_nan(None), "label")
         .drop_nulls()
     )

@@ -6,51 +6,31 @@ labelled pairs say how precise a threshold is, and fit the calibrated scorer.
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.augmentation import backward_model_name
+from humpback_pipeline.stages.carrying import carry_calibration, is_carried
 from humpback_pipeline.stages.iteration_names import calibration_name, model_name
-from humpback_pipeline.stages.known_pairs import (
-    LABELLED,
-    SEED,
-    KnownPair,
-    known_pairs,
-    known_pairs_sources,
+from humpback_pipeline.stages.known_pairs import SEED, known_pairs_sources
+from humpback_pipeline.stages.known_ratings import (
+    CALIBRATION_SCHEMA,
+    compared_scorers,
+    rate_known_pairs,
 )
 from humpback_pipeline.stages.seed import SEED_PAIRS
+from humpback_pipeline.stages.seen_pairs import SEEN, seen_counts
+from humpback_pipeline.stages.stopping import stopped_at
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.storage import Manifest, hash_text
 
 if TYPE_CHECKING:
-    from humpback_pipeline.curation import Calibration, Pair, Raters, Rating, Scoring
+    from humpback_pipeline.curation import Scoring
     from humpback_pipeline.generation import Ledger
-
-CALIBRATION_SCHEMA = {
-    "set": pl.String,
-    "pair_id": pl.String,
-    "label": pl.Int64,
-    "kind": pl.String,
-    "scorer": pl.String,
-    "rating": pl.Float64,
-    "value": pl.Float64,
-    "relevance_forward": pl.Float64,
-    "relevance_backward": pl.Float64,
-    "completeness": pl.Float64,
-    "error": pl.String,
-}
-
-
-def compared_scorers(workspace: Workspace) -> list[str]:
-    """The recipe's scorer and those it is compared with, each once."""
-    recipe = workspace.recipe
-    return list(dict.fromkeys((recipe.curation.scorer, *recipe.evaluation.scorers)))
 
 
 def write_rater_calibration(
@@ -58,9 +38,17 @@ def write_rater_calibration(
 ) -> Manifest:
     """Rate all known pairs with M_{t-1}, by every compared scorer. Columns: `CALIBRATION_SCHEMA`.
 
-    Ratings go to a ledger as they come, so a killed run resumes. The calibration, if one could be
-    fitted, is in the facts.
+    Ratings go to a ledger as they come, so a killed run resumes. In the facts: the calibration, if
+    one could be fitted; how many pairs each set shares with the seeds (`seen_counts`); and the
+    reference: how many seed pairs, n_in_seeds of which M_0 and M_yx were trained on. Where M_{t-1}
+    is M_{t-2} carried on, so are its ratings.
     """
+    if (
+        iteration > 1
+        and stopped_at(workspace, iteration - 1)
+        and is_carried(workspace, iteration - 1)
+    ):
+        return carry_calibration(workspace, iteration)
     rater = model_name(iteration - 1)
     backward = backward_model_name(workspace.recipe, iteration)
     recipe = workspace.recipe
@@ -86,11 +74,14 @@ def write_rater_calibration(
     frame, calibration = rate_known_pairs(
         workspace, rater, workspace.models.path(rater), backward, on_progress
     )
+    seeds = _reference_rows(frame)
     facts = {
         "rater": rater,
         "backward_model": backward,
         "calibration": calibration.as_dict() if calibration is not None else None,
         "n_errors": frame.filter(pl.col("error").is_not_null()).height,
+        SEEN: seen_counts(frame),
+        "reference": {"n": seeds.height, "n_in_seeds": int(seeds["seen"].sum())},
     }
     return workspace.write_dataset(origin, frame, CALIBRATION_SCHEMA, facts=facts)
 
@@ -102,67 +93,16 @@ def rating_settings(workspace: Workspace, scorers: Sequence[str]) -> dict[str, o
     curation = workspace.recipe.curation
     settings: dict[str, object] = {
         "reasoned": curation.reasoned.model_dump(),
-        "external": curation.external.model_dump() if curation.external else None,
+        # How many pairs are read at once does not shape what is read.
+        "external": curation.external.model_dump(exclude={"batch_size"})
+        if curation.external
+        else None,
         "generation": workspace.generation_settings(),
     }
     if curation.external is not None and "external" in scorers:
         # Its name or folder can come to stand for another model.
-        settings["external_model"] = external_model_hash(curation.external)
+        settings["external_model"] = external_model_hash(curation.external, workspace.cache_dir)
     return settings
-
-
-def rate_known_pairs(
-    workspace: Workspace,
-    rater: str,
-    model: Path,
-    backward: str,
-    on_progress: OnProgress = ignore_progress,
-) -> tuple[pl.DataFrame, Calibration | None]:
-    """Ratings of all known pairs by the model in the directory `model`; `CALIBRATION_SCHEMA`.
-
-    rater: what the ledger calls it. backward: name of the M_yx that reads along. For scorer
-    `calibrated` the labelled pairs have out-of-fold ratings, by fits that have not seen them; it is
-    left out where there are too few labels to fit one.
-    """
-    from humpback_pipeline.curation import Pair, Raters, Scoring, find_scorer, read_instructions
-
-    known = known_pairs(workspace)
-    pairs = [Pair(one.instruction, one.output, one.pair_id) for one in known]
-    scorers = _rankable(compared_scorers(workspace), known, workspace.recipe.curation.scorer)
-    scoring = Scoring(
-        prompts=workspace.prompts,
-        settings=workspace.recipe.curation,
-        ledger=workspace.ledger("rater_calibration", rater),
-        backward_ledger=workspace.ledger("rater_calibration", backward),
-        chunk_size=workspace.recipe.generation.chunk_size,
-        on_progress=on_progress,
-    )
-    reads_likelihoods = any(find_scorer(name).needs_reference for name in scorers)
-    reader = None
-    if reads_likelihoods:  # else a server need not have M_yx
-        with workspace.lazy_generator(workspace.models.path(backward)) as reader:
-            read_instructions(pairs, reader, scoring)
-    with workspace.lazy_generator(model) as generator:
-        return _rate(known, pairs, scorers, Raters.of(generator, reader), scoring)
-
-
-def _rankable(scorers: Sequence[str], known: Sequence[KnownPair], used: str) -> Sequence[str]:
-    """The scorers, less those compared only that would rank by too few seed pairs.
-
-    Raises ReferencePairsError where the scorer in use would.
-    """
-    from humpback_pipeline.curation import (
-        MIN_REFERENCE_PAIRS,
-        check_enough_to_rank_by,
-        find_scorer,
-    )
-
-    n_seeds = sum(one.set == SEED for one in known)
-    if n_seeds >= MIN_REFERENCE_PAIRS:
-        return scorers
-    if find_scorer(used).needs_reference:
-        check_enough_to_rank_by(n_seeds)
-    return [name for name in scorers if name == used or not find_scorer(name).needs_reference]
 
 
 def scoring_of(
@@ -182,14 +122,9 @@ def scoring_of(
     recipe = workspace.recipe
     reference = calibration = None
     if find_scorer(recipe.curation.scorer).needs_reference:
-        name = calibration_name(iteration)
-        rows = workspace.datasets.read(name).filter(
-            pl.col("set") == SEED, pl.col("completeness").is_not_null()
-        )
-        # Each scorer that reads likelihoods has written the same signals.
-        seeds = rows.unique("pair_id", keep="first", maintain_order=True)
+        seeds = _reference_rows(workspace.datasets.read(calibration_name(iteration)))
         reference = Reference.of(seeds.select(SIGNALS).iter_rows(named=True))
-        fitted = workspace.datasets.manifest(name).facts["calibration"]
+        fitted = _fitted(workspace, iteration)
         calibration = Calibration.from_dict(fitted) if fitted else None
     return Scoring(
         prompts=workspace.prompts,
@@ -200,89 +135,49 @@ def scoring_of(
         backward_ledger=backward_ledger,
         chunk_size=recipe.generation.chunk_size,
         on_progress=on_progress,
+        cache_dir=workspace.cache_dir,
     )
 
 
-def _rate(
-    known: Sequence[KnownPair],
-    pairs: Sequence[Pair],
-    scorers: Sequence[str],
-    raters: Raters,
-    scoring: Scoring,
-) -> tuple[pl.DataFrame, Calibration | None]:
-    from humpback_pipeline.curation import Reference, find_scorer, pair_signals
+def reference_hash(workspace: Workspace, iteration: int) -> str:
+    """Hash of what iteration t ranks by: the seeds' likelihoods under M_{t-1} and M_yx.
 
-    kinds = {name: find_scorer(name) for name in scorers}
-    if any(kind.needs_reference for kind in kinds.values()):
-        signals = pair_signals(pairs, raters, scoring)
-        seeds = [s for s, one in zip(signals, known, strict=True) if one.set == SEED]
-        scoring = replace(scoring, reference=Reference.of(s.as_dict() for s in seeds))
-    frames = [
-        _frame(known, kind.rate(pairs, raters, scoring))
-        for kind in kinds.values()
-        if not kind.needs_labels
-    ]
-    calibration = None
-    for kind in kinds.values():
-        if kind.needs_labels:
-            calibration, ratings = _calibrated(known, pairs, raters, scoring)
-            if ratings:
-                frames.append(_frame(known, ratings))
-    return pl.concat(frames), calibration
-
-
-def _calibrated(
-    known: Sequence[KnownPair], pairs: Sequence[Pair], raters: Raters, scoring: Scoring
-) -> tuple[Calibration | None, list[Rating]]:
-    """The calibration, and ratings by it; those of labelled pairs by fits that lack the pair.
-
-    Raises CalibrationError on too few labels if curation rates by it; else nothing is to be shown.
+    Raises NotMaterializedError before the rater calibration is made.
     """
-    from humpback_pipeline.curation import (
-        CalibrationError,
-        calibrated_scorer,
-        calibration_signals,
-        fit_calibration,
-        out_of_fold_probabilities,
-    )
-
-    assert scoring.reference is not None
-    signals = calibration_signals(pairs, raters, scoring)
-    places = [
-        i
-        for i, one in enumerate(known)
-        if one.set == LABELLED and all(map(math.isfinite, signals[i].values()))
-    ]
-    labelled = [signals[i] for i in places]
-    labels = [known[i].label == 1 for i in places]
-    try:
-        calibration = fit_calibration(labelled, labels, scoring.reference)
-        unseen = out_of_fold_probabilities(labelled, labels, scoring.reference)
-    except CalibrationError:
-        if scoring.settings.scorer == "calibrated":
-            raise
-        return None, []
-    ratings = calibrated_scorer(pairs, raters, replace(scoring, calibration=calibration))
-    for place, probability in zip(places, unseen, strict=True):
-        rating = 1.0 + 4.0 * probability
-        ratings[place] = replace(ratings[place], rating=rating, value=probability)
-    return calibration, ratings
-
-
-def _frame(known: Sequence[KnownPair], ratings: Sequence[Rating]) -> pl.DataFrame:
     from humpback_pipeline.curation import SIGNALS
 
-    return pl.DataFrame(
-        {
-            "set": [one.set for one in known],
-            "pair_id": [one.pair_id for one in known],
-            "label": [one.label for one in known],
-            "kind": [one.kind for one in known],
-            "scorer": [rating.scorer for rating in ratings],
-            "rating": [rating.rating for rating in ratings],
-            "value": [rating.value for rating in ratings],
-            **{name: [rating.signals.get(name) for rating in ratings] for name in SIGNALS},
-            "error": [rating.error for rating in ratings],
-        },
-        schema=CALIBRATION_SCHEMA,
+    rows = _reference_rows(workspace.datasets.read(calibration_name(iteration)))
+    return hash_text(json.dumps(sorted(rows.select(SIGNALS).rows(), key=repr)))
+
+
+def scorer_inputs(workspace: Workspace, iteration: int) -> dict[str, Any]:
+    """All that the recipe's scorer takes from the rater calibration, and nothing of the rest of it.
+
+    JSON values: the hash of the reference, and the calibration, each where the scorer has one.
+    """
+    from humpback_pipeline.curation import find_scorer
+
+    kind = find_scorer(workspace.recipe.curation.scorer)
+    inputs: dict[str, Any] = {}
+    if kind.needs_reference:
+        inputs["reference"] = reference_hash(workspace, iteration)
+    if kind.needs_labels:
+        inputs["calibration"] = _fitted(workspace, iteration)
+    return inputs
+
+
+def _fitted(workspace: Workspace, iteration: int) -> dict[str, Any] | None:
+    facts = workspace.datasets.manifest(calibration_name(iteration)).facts
+    fitted: dict[str, Any] | None = facts["calibration"]
+    return fitted
+
+
+def _reference_rows(ratings: pl.DataFrame) -> pl.DataFrame:
+    """The seed pairs whose likelihoods were read and are numbers, one row each."""
+    from humpback_pipeline.curation import SIGNALS
+
+    rows = ratings.filter(
+        pl.col("set") == SEED, pl.all_horizontal(pl.col(*SIGNALS).is_finite().fill_null(False))
     )
+    # Each scorer that reads likelihoods has written the same signals.
+    return rows.unique("pair_id", keep="first", maintain_order=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.augmentation import augmented_set_name, backward_model_name
 from humpback_pipeline.stages.carrying import carry_shard
-from humpback_pipeline.stages.iteration_names import calibration_name, model_name, scores_name
-from humpback_pipeline.stages.rater_calibration import rating_settings, scoring_of
+from humpback_pipeline.stages.iteration_names import model_name, scores_name
+from humpback_pipeline.stages.rater_calibration import (
+    rating_settings,
+    scorer_inputs,
+    scoring_of,
+)
 from humpback_pipeline.stages.sharded import write_shards
 from humpback_pipeline.stages.stopping import stopped_at
 from humpback_pipeline.stages.workspace import Workspace
@@ -65,7 +69,9 @@ def write_curation_scores(
             before = scores_name(iteration - 1)
             yield shard, carry_shard(workspace, scores_name(iteration), before, shard)
         return
-    origins = {shard: _scores_origin(workspace, iteration, shard) for shard in shards}
+    # Not the calibration whole, which every labelled pair that is added changes.
+    used = scorer_inputs(workspace, iteration)
+    origins = {shard: _scores_origin(workspace, iteration, shard, used) for shard in shards}
     pending = [s for s, origin in origins.items() if not workspace.unchanged_dataset(origin, s)]
     if pending and find_scorer(workspace.recipe.curation.scorer).needs_reference:
         _read_backward(workspace, iteration, pending, on_progress)
@@ -190,7 +196,9 @@ def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFr
     )
 
 
-def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
+def _scores_origin(
+    workspace: Workspace, iteration: int, shard: str, from_calibration: Mapping[str, Any]
+) -> Origin:
     from humpback_pipeline.curation import find_scorer
 
     recipe = workspace.recipe
@@ -200,13 +208,14 @@ def _scores_origin(workspace: Workspace, iteration: int, shard: str) -> Origin:
         workspace.models.manifest(model_name(iteration - 1)),
     ]
     if find_scorer(scorer).needs_reference:
-        inputs += [
-            workspace.datasets.manifest(calibration_name(iteration)),
-            workspace.models.manifest(backward_model_name(recipe, iteration)),
-        ]
+        inputs.append(workspace.models.manifest(backward_model_name(recipe, iteration)))
     return workspace.origin(
         scores_name(iteration),
         inputs=inputs,
         sources=workspace.prompt_sources("rating", "tags", "backward"),
-        settings={"scorer": scorer, "rating": rating_settings(workspace, [scorer])},
+        settings={
+            "scorer": scorer,
+            "rating": rating_settings(workspace, [scorer]),
+            "from_calibration": from_calibration,
+        },
     )

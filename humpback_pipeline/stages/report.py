@@ -30,6 +30,7 @@ from humpback_pipeline.stages.data_analysis import DATA_STATISTICS, INSTRUCTION_
 from humpback_pipeline.stages.iteration_names import curated_set_name, model_name, scores_name
 from humpback_pipeline.stages.known_pairs import LABELLED
 from humpback_pipeline.stages.responses import WIN_RATES
+from humpback_pipeline.stages.seen_pairs import SEEN, seen_sentences
 from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY, selection_plot
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import write_text_atomic
@@ -163,6 +164,9 @@ def _selection(workspace: Workspace) -> dict[str, Any]:
         "preference_agreement": [
             PreferenceAgreementRow(**row) for row in comparison["preferences"]
         ],
+        "selection_notes": seen_sentences(
+            {name: count for name, count in facts.get(SEEN, {}).items() if count["n_in_seeds"]}
+        ),
         "selection_plot_png": selection_plot(
             workspace.datasets.read(SELECTION_QUALITY), facts, LABELLED
         ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.stages.file_sources import file_source
 from humpback_pipeline.stages.iteration_names import model_name
-from humpback_pipeline.stages.workspace import Workspace, file_source
+from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, Provenance
 
 WIN_RATES = "win_rates"
@@ -45,7 +46,9 @@ def write_responses(
     origin = workspace.origin(
         name,
         inputs=[workspace.models.manifest(model)],
-        sources=file_source(evaluation.prompts).merged([workspace.prompt_sources("tags")]),
+        sources=file_source(evaluation.prompts, "evaluation.prompts").merged(
+            [workspace.prompt_sources("tags")]
+        ),
         settings={
             "sampling": evaluation.sampling.model_dump(),
             "max_prompts": evaluation.max_prompts,

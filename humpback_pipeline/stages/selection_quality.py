@@ -19,12 +19,14 @@ from humpback_pipeline.stages.known_pairs import (
     known_pairs,
     known_pairs_sources,
 )
-from humpback_pipeline.stages.rater_calibration import (
+from humpback_pipeline.stages.known_ratings import (
     CALIBRATION_SCHEMA,
     compared_scorers,
     rate_known_pairs,
-    rating_settings,
 )
+from humpback_pipeline.stages.rater_calibration import rating_settings
+from humpback_pipeline.stages.seen_pairs import SEEN, measured_rows, seen_counts
+from humpback_pipeline.stages.threshold_rule import ThresholdRule
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, Origin
 
@@ -51,9 +53,11 @@ def write_selection_quality(
         backward_model_name(workspace.recipe, 1),
         on_progress,
     )
-    frames = [_of_rater(BASE_RATER, base)]
+    seen = [pair.pair_id for pair in known_pairs(workspace) if pair.seen]
+    frames = [_of_rater(BASE_RATER, base, seen)]
     for t in range(1, workspace.recipe.curation.iterations + 1):
-        frames.append(_of_rater(model_name(t - 1), workspace.datasets.read(calibration_name(t))))
+        rated = workspace.datasets.read(calibration_name(t))
+        frames.append(_of_rater(model_name(t - 1), rated, seen))
     return workspace.write_dataset(
         origin,
         frames,
@@ -68,7 +72,8 @@ def selection_facts(workspace: Workspace, ratings: pl.DataFrame) -> dict[str, An
     ratings: `LABELLED_RATINGS_SCHEMA`. scorer: the one that curation uses; threshold_rule: in
     words. quality: its rows of `compare_selection` on the labelled pairs, one a rater. comparison:
     the rows of all scorers by table: labelled, by_flaw, hard, hard_by_flaw, preferences. Nothing
-    is fitted on the hard pairs: each threshold is the one found on the labelled pairs.
+    is fitted on the hard pairs: each threshold is the one found on the labelled pairs. Pairs that
+    models were trained on are left out if enough others are left; seen: see `seen_counts`.
     """
     from humpback_pipeline.evaluation.preference_agreement import preference_agreement
     from humpback_pipeline.evaluation.rater_comparison import (
@@ -76,7 +81,6 @@ def selection_facts(workspace: Workspace, ratings: pl.DataFrame) -> dict[str, An
         compare_selection,
         thresholds_of,
     )
-    from humpback_pipeline.evaluation.thresholds import ThresholdRule
 
     curation = workspace.recipe.curation
     rule = ThresholdRule(
@@ -84,21 +88,24 @@ def selection_facts(workspace: Workspace, ratings: pl.DataFrame) -> dict[str, An
             include={"min_rating", "top_fraction", "top_k", "target_precision"}
         )
     )
-    labelled = ratings.filter(pl.col("set") == LABELLED)
-    hard = ratings.filter(pl.col("set") == HARD)
-    rows = compare_selection(labelled, rule)
+    labelled, hard, preferences = (
+        measured_rows(ratings.filter(pl.col("set") == name))
+        for name in (LABELLED, HARD, PREFERENCE)
+    )
+    rows = compare_selection(labelled, rule.threshold)
     thresholds = thresholds_of(rows)
     return {
         "scorer": curation.scorer,
         "threshold_rule": rule.describe(),
+        SEEN: seen_counts(ratings),
         "quality": [row for row in rows if row["scorer"] == curation.scorer],
         # Nested, so that a reader of rows about one rater finds the recipe's scorer alone.
         "comparison": {
             "labelled": rows,
             "by_flaw": compare_by_flaw(labelled, thresholds),
-            "hard": compare_selection(hard, rule, thresholds),
+            "hard": compare_selection(hard, rule.threshold, thresholds),
             "hard_by_flaw": compare_by_flaw(hard, thresholds),
-            "preferences": preference_agreement(_preferences(known_pairs(workspace), ratings)),
+            "preferences": preference_agreement(_with_lengths(preferences, known_pairs(workspace))),
         },
     }
 
@@ -112,7 +119,7 @@ def selection_plot(ratings: pl.DataFrame, facts: Mapping[str, Any], known_set: s
     from humpback_pipeline.evaluation.selection_plots import precision_recall_panels
 
     raters: dict[str, dict[str, tuple[list[float], list[int]]]] = {}
-    rated = ratings.filter(pl.col("set") == known_set)
+    rated = measured_rows(ratings.filter(pl.col("set") == known_set))
     for (rater, scorer), group in rated.group_by(["rater", "scorer"], maintain_order=True):
         curve = group["rating"].to_list(), group["label"].to_list()
         raters.setdefault(str(rater), {})[str(scorer)] = curve
@@ -170,8 +177,10 @@ def _origin(workspace: Workspace) -> Origin:
     )
 
 
-def _of_rater(rater: str, ratings: pl.DataFrame) -> pl.DataFrame:
-    named = ratings.with_columns(rater=pl.lit(rater))
+def _of_rater(rater: str, ratings: pl.DataFrame, seen: Sequence[str]) -> pl.DataFrame:
+    # Of all raters by the seeds of now, or they would not be compared on the same pairs.
+    is_seen = pl.col("pair_id").is_in(list(seen))
+    named = ratings.with_columns(rater=pl.lit(rater), seen=is_seen)
     return named.select(pl.col(c).cast(dtype) for c, dtype in LABELLED_RATINGS_SCHEMA.items())
 
 
@@ -183,17 +192,14 @@ def _texts(pairs: Sequence[KnownPair]) -> pl.DataFrame:
     )
 
 
-def _preferences(pairs: Sequence[KnownPair], ratings: pl.DataFrame) -> pl.DataFrame:
+def _with_lengths(ratings: pl.DataFrame, pairs: Sequence[KnownPair]) -> pl.DataFrame:
+    """Ratings of preferences as `preference_agreement` takes them."""
     lengths = _texts(pairs).select("pair_id", output_chars=pl.col("output").str.len_chars())
-    return (
-        ratings.filter(pl.col("set") == PREFERENCE)
-        .join(lengths, on="pair_id", maintain_order="left")
-        .select(
-            "rater",
-            "scorer",
-            "rating",
-            "output_chars",
-            preferred=pl.col("kind") == PREFERRED,
-            prompt_id=pl.col("pair_id").str.replace(r"/[12]$", ""),
-        )
+    return ratings.join(lengths, on="pair_id", maintain_order="left").select(
+        "rater",
+        "scorer",
+        "rating",
+        "output_chars",
+        preferred=pl.col("kind") == PREFERRED,
+        prompt_id=pl.col("pair_id").str.replace(r"/[12]$", ""),
     )

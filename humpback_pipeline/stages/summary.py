@@ -166,9 +166,14 @@ def _quality_lines(workspace: Workspace) -> list[str]:
     )
     lines = [f"Selection by scorer '{measured['scorer']}' on {on}"]
     for row in quality:
+        kept = (
+            "the target precision is not reached"
+            if row["threshold"] is None
+            else f"rating ≥ {row['threshold']:.2f} keeps {row['n_selected']}"
+        )
         lines.append(
             f"  {row['rater']:<8} precision {row['precision']:.2f}  recall {row['recall']:.2f}  "
-            f"AUC {row['auc']:.2f}  (rating ≥ {row['threshold']:.2f} keeps {row['n_selected']})"
+            f"AUC {row['auc']:.2f}  ({kept})"
         )
     facts = workspace.datasets.manifest(WIN_RATES).facts
     lines.append(f"Win rate over the reference answers, judged by {facts['judge']}")

@@ -23,7 +23,6 @@ from humpback_pipeline.storage import (
     Origin,
     Provenance,
     Versions,
-    hash_file,
     write_json_atomic,
 )
 from humpback_pipeline.storage.remote import remote_identity
@@ -262,8 +261,3 @@ class Workspace:
     def base_model_source(self) -> Provenance:
         """Provenance of the base model."""
         return Provenance(base_models={self.base_model.identity: self.base_model.content_hash})
-
-
-def file_source(path: Path) -> Provenance:
-    """Provenance of a file that is read as it is, such as the evaluation prompts."""
-    return Provenance(datasets={f"file/{path.name}": hash_file(path)})

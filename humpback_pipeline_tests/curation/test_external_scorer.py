@@ -12,8 +12,10 @@ from tiny_models import byte_tokenizer
 from humpback_pipeline.chat import load_prompts
 from humpback_pipeline.curation import SCORERS, Pair, Raters, Rating, Scoring
 from humpback_pipeline.curation import external as external_module
-from humpback_pipeline.curation.cross_encoder import CrossEncoderError
-from humpback_pipeline.generation import Ledger
+from humpback_pipeline.curation.cross_encoder import CrossEncoder, CrossEncoderError
+from humpback_pipeline.generation import EngineSlot, LazyGenerator, Ledger
+from humpback_pipeline.generation import devices as generation_devices
+from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import CurationRecipe, ExternalScorerRecipe
 
 NLI = ("contradiction", "neutral", "entailment")
@@ -143,6 +145,31 @@ def test_second_call_opens_no_model_and_another_window_does(
     assert rate(folders["nli"], "nli", ODD, ledger) == first
     with pytest.raises(AssertionError, match="opened"):
         rate(folders["nli"], "nli", ODD, ledger, max_tokens=128)
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(("5",), "cuda:1"), ((), None)])
+def test_encoder_runs_on_the_gpu_that_is_leased_for_the_rater(
+    gpus: tuple[str, ...],
+    device: str | None,
+    folders: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generation_devices, "visible_gpus", lambda: ("3", "5"))
+    opened: list[str | None] = []
+
+    def note(folder: Path, settings: ExternalScorerRecipe, device: str | None) -> CrossEncoder:
+        opened.append(device)
+        return CrossEncoder(folder, settings, "cpu")
+
+    monkeypatch.setattr(external_module, "CrossEncoder", note)
+    settings = GenerationRecipe(engine="vllm")
+    with LazyGenerator(folders["nli"], settings, devices=EngineSlot(gpus, 2)) as rater:
+        scoring = Scoring(
+            load_prompts(),
+            CurationRecipe(external=ExternalScorerRecipe(model=str(folders["nli"]), kind="nli")),
+        )
+        assert len(SCORERS["external"].rate(ODD, Raters.of(rater), scoring)) == len(ODD)
+    assert opened == [device]
 
 
 def test_no_section_is_an_error_that_names_it() -> None:

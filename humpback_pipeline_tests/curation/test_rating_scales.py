@@ -46,6 +46,7 @@ def labelled(
     return rows, labels
 
 
+@settings(deadline=None)
 @given(value=ANY, other=ANY, human=HUMAN)
 def test_log_rank_is_finite_and_never_falls(value: float, other: float, human: list[float]) -> None:
     low, high = sorted((value, other))
@@ -63,6 +64,7 @@ def test_values_between_two_reference_values_have_ranks_of_their_own() -> None:
     assert ranks[500] == pytest.approx(math.log(4.5 / 20))
 
 
+@settings(deadline=None)
 @given(a=ANY, b=ANY)
 def test_rating_of_rank_is_in_range_and_never_falls(a: float, b: float) -> None:
     low, high = sorted((a, b))
@@ -75,6 +77,7 @@ def test_rating_of_rank_keeps_the_meaning_of_a_4_and_a_5(share: float, rating: f
     assert rating_of_rank(math.log(share)) == pytest.approx(rating)
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(ANY, ANY, ANY), min_size=2, max_size=6), seed=st.integers(0, 5))
 def test_weakest_link_is_the_lowest_rank_in_any_order_and_company(
     rows: list[tuple[float, float, float]], seed: int
@@ -90,6 +93,7 @@ def test_weakest_link_is_the_lowest_rank_in_any_order_and_company(
         assert alone == (value, rating)
 
 
+@settings(deadline=None)
 @given(row=st.tuples(ANY, ANY, ANY), name=st.sampled_from(SIGNALS), more=ANY)
 def test_better_signal_never_lowers_a_rating(
     row: tuple[float, float, float], name: str, more: float
@@ -115,6 +119,7 @@ def test_too_few_reference_pairs_are_an_error_with_a_remedy() -> None:
         spread(19)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=5, max_size=5).filter(lambda p: sum(p) > 1e-300))
 def test_expected_rating_is_in_range_for_any_distribution(weights: list[float]) -> None:
     probabilities = [weight / math.fsum(weights) for weight in weights]

@@ -56,7 +56,7 @@ def scores_by_sample(*refused: int) -> Any:
     samples = {request_seed(0, f"a#{n}"): n for n in range(5)}
 
     def reply(path: str, body: dict[str, Any]) -> Reply:
-        sample = samples[body["seed"]]
+        sample = samples.get(body["seed"], -1)  # the probe, where all that was asked is refused
         if "top_logprobs" not in body:
             return (400, "too much") if sample in refused else (200, echo(body))
         return 200, candidates(**{str(sample + 1): 1.0})

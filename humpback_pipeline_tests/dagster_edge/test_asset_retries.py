@@ -118,6 +118,7 @@ def test_engine_that_could_not_start_is_tried_again_only_for_memory() -> None:
 def test_engine_process_that_died_is_tried_again() -> None:
     ours, theirs = socket.socketpair()
     engine = object.__new__(EngineProcess)  # a started one, without the minute it takes to start
+    engine._number = 0
     engine._pipe = Connection(ours.detach())
     engine._child = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
     theirs.close()

@@ -237,7 +237,7 @@ def test_every_secret_that_a_step_or_sensor_needs_was_used(exposed: Exposed) -> 
     assert exposed.statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     assert exposed.hook.paths[0] == f"/{exposed.canaries['GARDEN_ALERT_URL']}"
     (alert,) = [m for m in exposed.hook.messages if m["occasion"] == "run_failure"]
-    assert alert["text"].startswith("curation_scores_1: ")
+    assert alert["text"].startswith("rater_calibration_1: ")
     assert "HTTP 400" in alert["text"]
     assert EMAIL_FAILED in exposed.texts["graphql"]
 

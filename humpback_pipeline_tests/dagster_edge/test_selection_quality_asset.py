@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import pytest
 from rated_pairs import open_workspace, ratings_of, write_ratings
 
 from humpback_pipeline import models
-from humpback_pipeline.assets.selection_quality import selection_quality_asset
+from humpback_pipeline.assets.selection_quality import figures, selection_quality_asset
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.resources import build_workspace
 from humpback_pipeline.stages import Workspace, selection_quality
 
 
 def materialise(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, scorer: str = "weakest_link"
+    folder: Path, monkeypatch: pytest.MonkeyPatch, scorer: str = "weakest_link", **fields: str
 ) -> dg.ExecuteInProcessResult:
-    workspace = open_workspace(folder, curation__scorer=scorer)
+    fields = {"curation.scorer": scorer, **fields}
+    workspace = open_workspace(folder, **fields)
     monkeypatch.setenv("HUMPBACK_HOME", str(workspace.home))
-    monkeypatch.setenv("HUMPBACK_SET", f"curation.scorer={scorer}")
+    monkeypatch.setenv("HUMPBACK_SET", " ".join(f"{n}={value}" for n, value in fields.items()))
     write_ratings(workspace)
     base = workspace.base_model
 
@@ -63,6 +66,9 @@ def test_page_shows_tables_plots_the_paper_and_the_worst_judged(
     assert page["preferences"].startswith("Not measured")
     assert "| labelled | good |" in page["good_pairs_m1_rates_lowest"]
     assert "| good |" not in page["bad_pairs_m1_rates_highest"]
+    assert "None of 60 labelled pairs is in the seeds" in page["how_to_read"]
+    assert "take pairs as independent" in page["how_to_read"]
+    assert "not reached" not in page["scorers"]
     (verdict,) = [
         e for e in result.get_asset_check_evaluations() if e.check_name == "scorer_discriminates"
     ]
@@ -79,6 +85,63 @@ def test_scorer_near_chance_warns_and_stops_nothing(
     assert not verdict.passed
     assert verdict.severity == dg.AssetCheckSeverity.WARN
     assert "weakest_link" in str(verdict.description)
+
+
+def test_labelled_pairs_of_the_seeds_are_said_on_the_page_and_by_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = (PACKAGE_DIR / "examples" / "labelled_pairs.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in labelled.splitlines()]
+    seeds = tmp_path / "seeds.jsonl"
+    pairs = [{name: row[name] for name in ("instruction", "output")} for row in rows]
+    seeds.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    result = materialise(tmp_path, monkeypatch, **{"seed.path": str(seeds)})
+
+    assert metadata(result)["how_to_read"].startswith("FLATTERED: ")
+    (verdict,) = [
+        e for e in result.get_asset_check_evaluations() if e.check_name == "known_pairs_unseen"
+    ]
+    assert not verdict.passed
+    assert verdict.severity == dg.AssetCheckSeverity.WARN
+
+
+def test_table_says_where_a_target_precision_is_not_reached() -> None:
+    shares = ("precision", "recall", "f1", "auc")
+    row = {
+        "rater": "m0",
+        "scorer": "combined",
+        **dict.fromkeys(shares, 0.0),
+        **{f"{name}_interval": (0.0, 1.0) for name in shares},
+        "threshold": None,
+        "n_selected": 0,
+        "n_positive": 15,
+        "n": 60,
+        "n_errors": 0,
+        "few_pairs": True,
+        "cross_validated": False,
+    }
+    tables = ("by_flaw", "hard", "hard_by_flaw", "preferences")
+    facts = {
+        "scorer": "combined",
+        "threshold_rule": "the lowest rating with precision ≥ 0.9",
+        "seen": {},
+        "quality": [row],
+        "comparison": {"labelled": [row], **{name: [] for name in tables}},
+    }
+    ratings = pl.DataFrame(
+        {
+            "set": ["labelled"] * 2,
+            "pair_id": ["labelled/a", "labelled/b"],
+            "label": [1, 0],
+            "rater": ["m0"] * 2,
+            "scorer": ["combined"] * 2,
+            "rating": [2.0, 3.0],
+            "seen": [False] * 2,
+        }
+    )
+    page = {name: str(value.value) for name, value in figures(facts, ratings).items()}
+    assert "| not reached | 0 |" in page["quality"]
+    assert "| – |" in page["quality"]
 
 
 def test_asset_depends_on_every_raters_calibration() -> None:

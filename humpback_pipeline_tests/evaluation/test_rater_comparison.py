@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,6 @@ from humpback_pipeline.evaluation.rater_comparison import (
     thresholds_of,
 )
 from humpback_pipeline.evaluation.selection_plots import precision_recall_panels
-from humpback_pipeline.evaluation.thresholds import ThresholdRule
 
 KINDS = ["good", "good", "truncated", "truncated", "mismatched"]
 LABELS = [1, 1, 0, 0, 0]
@@ -38,6 +38,14 @@ def rated(scorer: str, ratings: list[float], rater: str = "m0") -> pl.DataFrame:
         },
         schema_overrides={"error": pl.String},
     )
+
+
+def best_two(ratings: Sequence[float], _: Sequence[int]) -> float:
+    return sorted(ratings)[-2]
+
+
+def from_4(*_: object) -> float:
+    return 4.0
 
 
 BOTH = pl.concat(
@@ -88,38 +96,8 @@ def test_intervals_of_nothing_say_that_nothing_is_known():
     assert f1_interval(0, 0, 0, 9) == (0.0, 1.0)
 
 
-RATINGS = [5.0, 4.0, 4.0, 3.0, 1.0]
-GOOD = [1, 0, 1, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("rule", "threshold"),
-    [
-        (ThresholdRule(min_rating=4.5), 4.5),
-        (ThresholdRule(top_fraction=0.4), 4.0),
-        (ThresholdRule(top_fraction=0.01), 5.0),
-        (ThresholdRule(min_rating=4.5, top_fraction=0.8), 4.5),
-        (ThresholdRule(min_rating=2.0, top_fraction=0.2), 5.0),
-        (ThresholdRule(top_k=4_000), 4.0),
-        (ThresholdRule(target_precision=0.6), 4.0),
-        (ThresholdRule(target_precision=1.0), 5.0),
-    ],
-)
-def test_threshold_of_each_rule(rule, threshold):
-    assert rule.threshold(RATINGS, GOOD) == threshold
-
-
-def test_threshold_of_a_precision_nothing_reaches_is_the_most_precise():
-    assert ThresholdRule(target_precision=0.9).threshold([5.0, 4.0, 3.0], [0, 1, 0]) == 4.0
-
-
-def test_rule_says_what_it_is_in_words():
-    words = ThresholdRule(min_rating=4.5, top_fraction=0.25).describe()
-    assert words == "rating ≥ 4.5 and the best 25% of the labelled pairs"
-
-
 def test_compare_selection_rates_each_scorer_at_its_own_threshold():
-    relevance, expected = compare_selection(BOTH, ThresholdRule(top_fraction=0.4))
+    relevance, expected = compare_selection(BOTH, best_two)
     assert (relevance["scorer"], relevance["threshold"]) == ("relevance", 4.7)
     assert (relevance["precision"], relevance["recall"]) == (0.5, 0.5)
     assert relevance["auc"] == pytest.approx(5 / 6)
@@ -131,17 +109,15 @@ def test_compare_selection_rates_each_scorer_at_its_own_threshold():
 
 def test_compare_selection_at_thresholds_found_elsewhere_finds_none_itself():
     found = {("m0", "relevance"): 4.0, ("m0", "expected"): 4.0}
-    relevance, expected = compare_selection(BOTH, ThresholdRule(top_fraction=0.4), found)
+    relevance, expected = compare_selection(BOTH, best_two, found)
     assert (relevance["threshold"], relevance["n_selected"]) == (4.0, 3)
     assert (expected["threshold"], expected["n_selected"]) == (4.0, 0)
 
 
 def test_only_ratings_of_the_pairs_it_was_fitted_on_are_called_cross_validated():
     calibrated = rated("calibrated", [5.0, 4.6, 4.7, 2.0, 1.0])
-    (fitted,) = compare_selection(calibrated, ThresholdRule(min_rating=4.0))
-    (other,) = compare_selection(
-        calibrated, ThresholdRule(min_rating=4.0), {("m0", "calibrated"): 4.0}
-    )
+    (fitted,) = compare_selection(calibrated, from_4)
+    (other,) = compare_selection(calibrated, from_4, {("m0", "calibrated"): 4.0})
     assert fitted["cross_validated"]
     assert not other["cross_validated"]
 
@@ -150,7 +126,7 @@ def test_compare_selection_counts_pairs_that_could_not_be_rated():
     failed = rated("expected", [5.0, 1.0, 1.0, 1.0, 1.0]).with_columns(
         error=pl.Series([None, "too long", None, None, None])
     )
-    assert compare_selection(failed, ThresholdRule(min_rating=4.0))[0]["n_errors"] == 1
+    assert compare_selection(failed, from_4)[0]["n_errors"] == 1
 
 
 def test_compare_by_flaw_sets_all_good_pairs_against_each_kind():
@@ -228,5 +204,19 @@ def test_panels_without_a_good_pair_are_drawn_empty():
 
 
 def test_thresholds_of_rows():
-    rows = compare_selection(BOTH, ThresholdRule(min_rating=4.5))
-    assert thresholds_of(rows) == {("m0", "relevance"): 4.5, ("m0", "expected"): 4.5}
+    rows = compare_selection(BOTH, from_4)
+    assert thresholds_of(rows) == {("m0", "relevance"): 4.0, ("m0", "expected"): 4.0}
+
+
+def test_rule_that_selects_nothing_has_no_threshold_and_is_not_asked_again():
+    def nothing(*_: object) -> None:
+        return None
+
+    rows = compare_selection(BOTH, nothing)
+    assert [(row["threshold"], row["n_selected"], row["recall"]) for row in rows] == [
+        (None, 0, 0.0)
+    ] * 2
+    assert rows[0]["auc"] == pytest.approx(5 / 6)
+    elsewhere = compare_selection(BOTH, from_4, thresholds_of(rows))
+    assert [row["threshold"] for row in elsewhere] == [None, None]
+    assert {row["selected"] for row in compare_by_flaw(BOTH, thresholds_of(rows))} == {0}

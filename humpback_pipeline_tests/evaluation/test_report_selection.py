@@ -54,6 +54,13 @@ def test_report_shows_all_scorers_with_intervals_and_marks_the_cross_validated()
     assert "known preferences" not in html
 
 
+def test_report_says_that_a_target_is_not_reached_and_that_figures_flatter() -> None:
+    nothing = row("combined", 0.9).model_copy(update={"threshold": None, "n_selected": 0})
+    html = page(selection_quality=[nothing], selection_scorers=[nothing], selection_notes=["Alas."])
+    assert html.count("<td>not reached</td>") == 2
+    assert '<p class="caution">Alas.</p>' in html
+
+
 def test_report_shows_harder_pairs_and_preferences_beside_the_longer_output() -> None:
     common = {"interval": (0.5, 0.6), "n_shorter": 30, "n_ties": 2, "n": 200}
     html = page(

@@ -128,3 +128,19 @@ def test_slot_in_this_process_shows_its_gpus_only_within_the_block(
     with EngineSlot(("2",)).in_this_process():
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "device"),
+    [
+        (("0", "1", "2"), ("2",), "cuda:2"),
+        (("4", "7"), ("7",), "cuda:1"),
+        (("GPU-b",), ("GPU-b",), "cuda:0"),
+        (("0", "1"), (), "cpu"),
+    ],
+)
+def test_slot_knows_its_gpu_by_torchs_name(
+    visible: tuple[str, ...], gpus: tuple[str, ...], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", lambda: visible)
+    assert EngineSlot(gpus).torch_device == device

@@ -176,3 +176,18 @@ def test_adapter_is_loaded_into_a_vllm_server_and_taken_out_again(
     ]
     assert server.bodies[0]["lora_path"] == str(tiny_adapter)
     assert server.bodies[1]["model"] == server.bodies[0]["lora_name"]
+
+
+@pytest.mark.parametrize("status", [503, 404])
+def test_server_that_fails_at_the_end_hides_no_error_and_is_not_waited_for(
+    status: int, server: Server, tiny_adapter: Path, cache_dir: Path, caplog: Any
+) -> None:
+    server.reply = lambda path, body: (status, "dying") if "unload" in path else (200, "Success")
+    settings = settings_for(server.base_url)
+    engine = open_generator(tiny_adapter, settings, cache_dir=cache_dir)
+    with pytest.raises(KeyError, match="the real one"), engine:
+        raise KeyError("the real one")
+
+    assert server.paths == ["/v1/load_lora_adapter", "/v1/unload_lora_adapter"]
+    assert "may still be loaded" in caplog.text
+    assert engine._client._http.is_closed  # type: ignore[attr-defined]

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from tiny_settings import tiny_settings
 
-from humpback_pipeline.generation import EngineSlot, GenerationError, GenerationRequest
+from humpback_pipeline.generation import (
+    EngineSlot,
+    GenerationError,
+    GenerationRequest,
+    restarting,
+)
 from humpback_pipeline.generation.engine import ClosesOnExit, EngineDiedError, Generation
 from humpback_pipeline.generation.restarting import RestartingGenerator
 from humpback_pipeline.generation.streaming import Feed, Stream, Task, WindowFeed
@@ -27,6 +32,10 @@ def requests_of(n: int) -> list[GenerationRequest]:
         GenerationRequest(f"r{i}", [{"role": "user", "content": f"Say {i} " + "so " * i}])
         for i in range(n)
     ]
+
+
+def requests_of_equal_length(n: int) -> list[GenerationRequest]:
+    return [GenerationRequest(f"r{i}", [{"role": "user", "content": "Hi"}]) for i in range(n)]
 
 
 class Mortal(ClosesOnExit):
@@ -100,6 +109,26 @@ def test_engine_that_always_dies_ends_with_what_to_change() -> None:
 
     assert not isinstance(e.value, EngineDiedError)
     assert len(opener.batches) == 4
+
+
+def test_deaths_that_are_far_apart_do_not_add_up() -> None:
+    lives = [restarting.SOUND_AFTER_ANSWERS] * 6
+    opener = Opener([*lives, 100], EngineDiedError("out of memory"))
+    engine = RestartingGenerator(opener, GenerationRecipe())
+    n = sum(lives) + 50
+
+    assert len(engine.generate(requests_of_equal_length(n), SAMPLING)) == n
+    # It is not made ever smaller.
+    assert [fraction for _, _, fraction in opener.batches] == [1, 0.5, 0.25, *[0.125] * 4]
+
+
+def test_deaths_that_are_close_add_up_after_a_sound_time_too() -> None:
+    lives = [restarting.SOUND_AFTER_ANSWERS, restarting.SOUND_AFTER_ANSWERS, 1, 1, 1]
+    opener = Opener(lives, EngineDiedError("out of memory"))
+    engine = RestartingGenerator(opener, GenerationRecipe())
+    with pytest.raises(GenerationError, match="died 4 times"):
+        engine.generate(requests_of_equal_length(sum(lives) + 5), SAMPLING)
+    assert len(opener.batches) == len(lives)
 
 
 def test_start_that_lacks_gpu_memory_claims_less_of_it() -> None:

@@ -224,7 +224,7 @@ def test_requests_are_begun_longest_first_and_come_back_in_order() -> None:
     assert [answer.request_id for answer in answers] == [str(n) for n in range(11)]
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 def test_damaged_byte_costs_a_line_at_most_and_never_an_answer(
     tmp_path_factory: pytest.TempPathFactory, place: float, byte: int

@@ -202,7 +202,7 @@ def test_contamination_screen_can_be_turned_off(folder: Path) -> None:
     found = reasons(select(workspace, EVERY_KIND))
     assert found["a3"] == found["b4"] == ("", None)
     sources = workspace.datasets.manifest("corpus_selection").provenance.datasets
-    assert "file/prompts.jsonl" not in sources
+    assert "file/evaluation.prompts/prompts.jsonl" not in sources
 
 
 def test_clean_copy_of_a_contaminated_segment_stays(folder: Path) -> None:
@@ -215,7 +215,7 @@ def test_other_evaluation_prompts_have_the_selection_made_again(folder: Path) ->
     workspace = open_workspace(folder)
     select(workspace, EVERY_KIND)
     first = workspace.datasets.manifest("corpus_selection")
-    assert "file/prompts.jsonl" in first.provenance.datasets
+    assert "file/evaluation.prompts/prompts.jsonl" in first.provenance.datasets
     assert write_selection(workspace, ["s2", "s1"]).version == first.version
     write_prompts(folder, words(5_000, 13))
     second = write_selection(workspace, ["s1", "s2"])

@@ -136,8 +136,49 @@ def test_sources_name_every_file_that_is_read_and_the_seeds(tmp_path: Path) -> N
     seeds = workspace.datasets.manifest("seed_pairs")
     assert sources.datasets == {
         "seed_pairs": seeds.content_hash,
-        "file/labelled_pairs.jsonl": hash_file(workspace.recipe.evaluation.labelled_pairs),
-        "file/hard_pairs.jsonl": hash_file(Path(str(workspace.recipe.evaluation.hard_pairs))),
-        "file/preferences.jsonl": hash_file(path),
+        "file/evaluation.labelled_pairs/labelled_pairs.jsonl": hash_file(
+            workspace.recipe.evaluation.labelled_pairs
+        ),
+        "file/evaluation.hard_pairs/hard_pairs.jsonl": hash_file(
+            Path(str(workspace.recipe.evaluation.hard_pairs))
+        ),
+        "file/evaluation.preferences/preferences.jsonl": hash_file(path),
     }
     assert sources.seed_files == seeds.provenance.seed_files
+
+
+def test_pair_with_a_text_that_was_trained_on_is_seen(tmp_path: Path) -> None:
+    seeds = [{"instruction": f"Ask {n} of them.", "output": f"Answer {n}."} for n in range(30)]
+    seeds.append({"instruction": "Wave.", "output": "\U0001f44b"})  # no word at all
+    labelled = [
+        {"instruction": "  ask 3 of THEM", "output": "Cut.", "label": 0},
+        {"instruction": "Ask another.", "output": "answer 4", "label": 1},
+        {"instruction": "Answer 5.", "output": "Ask 5 of them.", "label": 0},
+        {"instruction": "Ask 3 of them and more.", "output": "\U0001f44d", "label": 1},
+    ]
+    workspace = open_workspace(
+        tmp_path,
+        seed__path=str(write_lines(tmp_path / "seeds.jsonl", seeds)),
+        seed__dev_fraction="0",
+        evaluation__labelled_pairs=str(write_lines(tmp_path / "labelled.jsonl", labelled)),
+        evaluation__hard_pairs="null",
+    )
+    rows = [p for p in known_pairs(workspace) if p.set == "labelled"]
+    assert [p.seen for p in rows] == [True, True, False, False]
+    assert all(p.seen for p in known_pairs(workspace) if p.set == "seed" and p.output[0] == "A")
+
+
+def test_held_out_seeds_are_not_seen(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path, seed__dev_fraction="0.3")
+    held_out = workspace.datasets.read("seed_pairs")
+    held_out = held_out.filter(held_out["split"] == "dev")
+    pairs = [
+        {"instruction": i, "output": o, "label": n % 2}
+        for n, (i, o) in enumerate(held_out.select("instruction", "output").iter_rows())
+    ]
+    path = write_lines(tmp_path / "labelled.jsonl", pairs)
+    other = open_workspace(tmp_path, seed__dev_fraction="0.3", evaluation__labelled_pairs=str(path))
+    known = known_pairs(other)
+    assert len(pairs) > 10
+    assert not any(p.seen for p in known if p.set == "labelled")
+    assert sum(p.seen for p in known if p.set == "seed") > 10

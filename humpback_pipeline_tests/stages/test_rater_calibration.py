@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -24,15 +25,21 @@ from rating_home import (
 from humpback_pipeline.curation import (
     SIGNALS,
     Calibration,
+    Pair,
     Reference,
     ReferencePairsError,
+    SharedTexts,
     out_of_fold_probabilities,
 )
 from humpback_pipeline.curation.likelihood_scorers import rating_by_reference
 from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.iteration_facts import labelled_ratings
 from humpback_pipeline.stages.known_pairs import known_pairs
+from humpback_pipeline.stages.known_ratings import CALIBRATION_SCHEMA
 from humpback_pipeline.stages.rater_calibration import (
-    CALIBRATION_SCHEMA,
+    rating_settings,
+    reference_hash,
+    scorer_inputs,
     scoring_of,
     write_rater_calibration,
 )
@@ -253,3 +260,149 @@ def test_calibrated_scorer_needs_forty_labels_and_rates_them_unseen(
     assert [row["rating"] for row in labelled] == pytest.approx([1 + 4 * p for p in unseen])
     assert rows["value"].to_list()[:N_SEEDS] == pytest.approx(seen[:N_SEEDS])
     assert unseen != pytest.approx(seen[N_SEEDS:], abs=0.01)
+
+
+def after_a_stop(home: RatingHome, *, is_carried: bool) -> Workspace:
+    """M_1 and A^(2), at which iterating stopped; carried on, or a set that a last M_2 is of."""
+    workspace = home.open(curation__stop__min_precision_gain="0.01")
+    for t in (1, 2):
+        facts = {
+            "stopped": {"iteration": 2, "reason": "r", "keep_last": is_carried} if t == 2 else None,
+            "carried_from": "curated_set_1" if t == 2 and is_carried else None,
+        }
+        frame = pl.DataFrame({"segment_id": ["a"], "rating": [float(t)]})
+        workspace.datasets.write(f"curated_set_{t}", frame, schema=dict(frame.schema), facts=facts)
+    write_rater_calibration(workspace, 2)
+    home.write_model("m2", workspace.models.path("m1"))
+    return workspace
+
+
+def test_ratings_of_a_model_that_is_carried_on_are_carried_on_too(
+    home: RatingHome, engines: EngineLog
+) -> None:
+    workspace = after_a_stop(home, is_carried=True)
+    engines.forget()
+    carried = write_rater_calibration(workspace, 3)
+
+    assert engines.started == []
+    assert workspace.datasets.read("rater_calibration_3").equals(
+        workspace.datasets.read("rater_calibration_2")
+    )
+    before = dict(workspace.datasets.manifest("rater_calibration_2").facts)
+    assert dict(carried.facts) == {**before, "carried_from": "rater_calibration_2"}
+    assert not (workspace.home / "ledgers" / "rater_calibration" / "m2.expected.jsonl").exists()
+    assert write_rater_calibration(workspace, 3).version == carried.version
+    assert (
+        scoring_of(
+            workspace, 3, ledger=workspace.ledger("o"), backward_ledger=workspace.ledger("o")
+        ).reference
+        == scoring_of(
+            workspace, 2, ledger=workspace.ledger("o"), backward_ledger=workspace.ledger("o")
+        ).reference
+    )
+
+
+def test_last_model_of_a_stop_that_still_trained_one_rates_by_itself(
+    home: RatingHome, engines: EngineLog
+) -> None:
+    workspace = after_a_stop(home, is_carried=False)
+    engines.forget()
+    rated = write_rater_calibration(workspace, 3)
+
+    assert engines.n_asked()["m2", "choose"] == N_KNOWN
+    assert rated.facts["rater"] == "m2"
+    assert "carried_from" not in rated.facts
+
+
+def test_labelled_pairs_of_the_seeds_are_counted_and_not_measured(
+    home: RatingHome, engines: EngineLog
+) -> None:
+    labelled = [
+        {**row, "label": n % 2, "kind": "good"}
+        for n, row in enumerate(examples("labelled_pairs.jsonl", 30))
+    ]
+    trained_on = home.open().datasets.read("seed_pairs").filter(pl.col("split") == "train")
+    known = trained_on["instruction"].to_list()[:6]
+    home.write(
+        LABELLED,
+        [{**row, "instruction": i} for row, i in zip(labelled, known, strict=False)] + labelled[6:],
+    )
+    workspace = home.open()
+    manifest = write_rater_calibration(workspace, 1)
+
+    assert manifest.facts["seen"]["labelled"] == {
+        "n": 30,
+        "n_in_seeds": 6,
+        "n_measured": 24,
+        "flattered": False,
+    }
+    assert labelled_ratings(workspace, 1).height == 24
+    kept = set(labelled_ratings(workspace, 1)["rating"])
+    seen = workspace.datasets.read(NAME).filter("seen", pl.col("set") == "labelled")
+    assert seen["scorer"].n_unique() == 2
+    assert kept.isdisjoint(seen.filter(pl.col("scorer") == "combined")["rating"])
+    reference = manifest.facts["reference"]
+    assert reference == {"n": N_SEEDS, "n_in_seeds": trained_on.height}
+
+
+def test_calibrated_scorer_is_fitted_on_pairs_that_were_not_trained_on(
+    models: Path, tmp_path: Path
+) -> None:
+    home = RatingHome.make(tmp_path / "home", models, n_labelled=50)
+    trained_on = home.open().datasets.read("seed_pairs").filter(pl.col("split") == "train")
+    known = trained_on["instruction"].to_list()
+    # Twins in pairs: 0 and 1 have one instruction, 2 and 3 ...
+    rows = examples("labelled_pairs.jsonl", 50)
+    rows = [{**row, "instruction": rows[n - n % 2]["instruction"]} for n, row in enumerate(rows)]
+    rows[48:] = [{**row, "instruction": i} for row, i in zip(rows[48:], known, strict=False)]
+    home.write(LABELLED, rows)
+    fields = {
+        "evaluation__scorers": "[expected, calibrated]",
+        "generation__vllm__max_concurrent_sequences": 16,
+    }
+    manifest = write_rater_calibration(home.open(**fields), 1)
+    assert manifest.facts["calibration"]["n_labels"] == 48
+
+    frame = home.open().datasets.read(NAME)
+    digits = frame.filter(pl.col("scorer") == "expected")["value"]
+    rated = frame.filter(pl.col("scorer") == "calibrated").with_columns(expected=digits)
+    labelled = rated.filter(pl.col("set") == "labelled")
+    assert labelled["seen"].to_list() == [False] * 48 + [True] * 2
+    features = list(labelled.iter_rows(named=True))
+    labels = [row["label"] == 1 for row in features]
+    reference = reference_of_seeds(frame)
+    shared = SharedTexts.of([Pair(row["instruction"], row["output"]) for row in rows[:48]])
+    unseen = out_of_fold_probabilities(features[:48], labels[:48], reference, shared)
+    assert labelled["value"].to_list()[:48] == pytest.approx(unseen)
+    calibration = Calibration.from_dict(manifest.facts["calibration"])
+    seen = [calibration.probability(row, reference) for row in features[48:]]
+    assert labelled["value"].to_list()[48:] == pytest.approx(seen)
+
+
+def test_reference_hash_follows_the_seeds_signals_and_nothing_else(home: RatingHome) -> None:
+    before = reference_hash(home.open(), 1)
+    assert scorer_inputs(home.open(), 1) == {"reference": before}
+    assert scorer_inputs(home.open(curation__scorer="expected"), 1) == {}
+
+    home.write(LABELLED, examples("labelled_pairs.jsonl", N_LABELLED + 1))
+    write_rater_calibration(home.open(evaluation__scorers="[expected]"), 1)
+    assert reference_hash(home.open(), 1) == before
+
+    home.write(SEEDS, examples("seed_pairs.jsonl", N_SEEDS - 2))
+    write_seed_pairs(home.open())
+    write_rater_calibration(home.open(), 1)
+    assert reference_hash(home.open(), 1) != before
+
+
+def test_batch_size_of_an_external_model_makes_no_rating_stale(
+    home: RatingHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("humpback_pipeline.curation.external_model_hash", lambda *_: "of the model")
+
+    def settings(**fields: Any) -> dict[str, object]:
+        given = {"model": "/there", "kind": "nli", **fields}
+        external = {f"curation__external__{name}": value for name, value in given.items()}
+        return rating_settings(home.open(**external), ["external"])
+
+    assert settings(batch_size=2) == settings(batch_size=32)
+    assert settings(max_tokens=64) != settings(max_tokens=128)

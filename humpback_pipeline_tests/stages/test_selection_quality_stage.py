@@ -10,10 +10,13 @@ import polars as pl
 import pytest
 from rated_pairs import SCORERS, open_workspace, ratings_of, write_model, write_ratings
 
+from humpback_pipeline.curation.precision import find_target_precision
 from humpback_pipeline.lineage.catalogue import Catalogue
 from humpback_pipeline.lineage.measures import evaluations_of
 from humpback_pipeline.stages import Workspace, selection_quality
-from humpback_pipeline.stages.checks.selection_quality import check_scorer_discriminates
+from humpback_pipeline.stages.checks.selection_quality import (
+    check_scorer_discriminates,
+)
 from humpback_pipeline.stages.known_pairs import known_pairs
 from humpback_pipeline.stages.selection_quality import (
     LABELLED_RATINGS_SCHEMA,
@@ -86,10 +89,9 @@ def test_quality_is_of_the_recipes_scorer_and_grows_with_the_raters_skill(
     assert aucs == sorted(aucs)
     assert aucs[-1] == 1.0
     assert rows[-1]["auc_interval"][0] < 1.0
-    # The demo keeps its best quarter, and a quarter of the pairs is good.
     assert (rows[-1]["n_selected"], rows[-1]["n_positive"], rows[-1]["n"]) == (15, 15, 60)
     assert (rows[-1]["precision"], rows[-1]["recall"], rows[-1]["f1"]) == (1.0, 1.0, 1.0)
-    assert facts["threshold_rule"] == "the best 25% of the labelled pairs"
+    assert facts["threshold_rule"] == "rating ≥ 4"
 
 
 def test_comparison_holds_every_rater_and_scorer_and_marks_what_was_fitted(
@@ -176,15 +178,19 @@ def test_misjudged_pairs_are_the_worst_first_with_their_texts(
     assert set(high.select("instruction", "output").iter_rows()) <= texts
 
 
+def write_no_win_rates(workspace: Workspace) -> None:
+    schema = {"model": pl.String}
+    facts = {"judge": "none", "win_rates": []}
+    workspace.datasets.write("win_rates", pl.DataFrame(schema=schema), schema=schema, facts=facts)
+
+
 def test_plot_and_summary_read_the_facts(workspace: Workspace, written: Manifest) -> None:
     frame = workspace.datasets.read("selection_quality")
     for known_set in ("labelled", "hard"):
         assert selection_plot(frame, written.facts, known_set).startswith(b"\x89PNG")
     with pytest.raises(LookupError):
         _quality_lines(workspace)  # there are no win rates yet
-    schema = {"model": pl.String}
-    facts = {"judge": "none", "win_rates": []}
-    workspace.datasets.write("win_rates", pl.DataFrame(schema=schema), schema=schema, facts=facts)
+    write_no_win_rates(workspace)
     lines = _quality_lines(workspace)
     assert lines[0] == "Selection by scorer 'weakest_link' on 60 labelled pairs (15 good)"
     assert [line.split()[0] for line in lines[1:4]] == ["base", "m0", "m1"]
@@ -227,3 +233,39 @@ def test_selection_quality_waits_for_every_raters_calibration(
     with pytest.raises(LookupError, match="rater_calibration_1"):
         write_selection_quality(workspace)
     assert base_ratings[N_CALLS] == 0
+
+
+def test_target_precision_that_is_not_reached_selects_nothing_as_curation_does(
+    tmp_path: Path, base_ratings: dict[str, Any]
+) -> None:
+    workspace = open_workspace(
+        tmp_path,
+        curation__scorer="expected",
+        curation__selection__min_rating="null",
+        curation__selection__target_precision="1.0",
+    )
+    write_ratings(workspace)
+    manifest = write_selection_quality(workspace)
+
+    rows = {(row["rater"], row["scorer"]): row for row in manifest.facts["comparison"]["labelled"]}
+    for (rater, scorer), row in rows.items():
+        frame = workspace.datasets.read("selection_quality").filter(
+            pl.col("rater") == rater, pl.col("scorer") == scorer, pl.col("set") == "labelled"
+        )
+        found = find_target_precision(frame, 1.0).found
+        assert row["threshold"] == (found and found.threshold)
+        assert row["n_selected"] == (found.n_selected if found else 0)
+    nothing = {key for key, row in rows.items() if row["threshold"] is None}
+    assert nothing
+    assert ("m1", "weakest_link") not in nothing
+    assert any(rater == "m0" and scorer == "expected" for rater, scorer in nothing)
+    write_no_win_rates(workspace)
+    assert "the target precision is not reached" in "".join(_quality_lines(workspace))
+    hard = manifest.facts["comparison"]["hard"]
+    assert {(r["rater"], r["scorer"]) for r in hard if r["threshold"] is None} == nothing
+    assert all(r["n_selected"] == 0 for r in hard if r["threshold"] is None)
+    flaws = manifest.facts["comparison"]["by_flaw"]
+    assert {r["selected"] for r in flaws if (r["rater"], r["scorer"]) in nothing} == {0}
+    assert selection_plot(
+        workspace.datasets.read("selection_quality"), manifest.facts, "labelled"
+    ).startswith(b"\x89PNG")

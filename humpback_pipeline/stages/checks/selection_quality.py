@@ -1,4 +1,4 @@
-"""Check of the selection: the recipe's scorer tells good labelled pairs from bad ones."""
+"""Checks of the selection: it is measured on unseen pairs, and the scorer tells good from bad."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from humpback_pipeline.stages.checks.outcome import CheckOutcome
+from humpback_pipeline.stages.seen_pairs import SEEN, seen_sentences
 from humpback_pipeline.storage import Manifest
 
 # A coin toss has 0.5. Below this, the curated set is little better than a random one.
 MIN_AUC = 0.7
 NAME = "scorer_discriminates"
+UNSEEN = "known_pairs_unseen"
+
+
+def check_known_pairs_unseen(manifest: Manifest) -> CheckOutcome:
+    """No figure is of pairs that the models were trained on; says how many were left out.
+
+    `manifest`: of a dataset `rater_calibration_t` or `selection_quality`.
+    """
+    counts = manifest.facts[SEEN]
+    rows = [{"set": name, **count} for name, count in counts.items()]
+    passed = not any(count["flattered"] for count in counts.values())
+    return CheckOutcome(UNSEEN, passed, " ".join(seen_sentences(counts)), {"sets": rows})
 
 
 def check_scorer_discriminates(manifest: Manifest) -> CheckOutcome:

@@ -1,11 +1,11 @@
-"""The rating from which on pairs are selected, as a recipe's selection rule says."""
+"""The rating from which on labelled pairs are selected, as the recipe's selection rule says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+import polars as pl
 
 _LOWEST_RATING = 1.0
 
@@ -16,10 +16,9 @@ class ThresholdRule:
 
     min_rating: at or above it. top_fraction: that share of the pairs, at least one; ratings equal
     to the last one are in. top_k: so many pairs of a whole corpus, which says nothing about
-    labelled pairs: as many are taken as there are good ones. target_precision: the lowest
-    threshold whose precision reaches it, else the one whose precision is highest (the lower of
-    equals); measured on the pairs it is chosen on, so a little flattering. A pair must pass all
-    rules that are given.
+    labelled pairs: as many are taken as there are good ones. target_precision: as curation has it,
+    the lowest threshold whose precision reaches it, and no pair at all where none does; measured
+    on the pairs it is chosen on, so a little flattering. A pair must pass all rules that are given.
     """
 
     min_rating: float | None = None
@@ -27,11 +26,13 @@ class ThresholdRule:
     top_k: int | None = None
     target_precision: float | None = None
 
-    def threshold(self, ratings: Sequence[float], labels: Sequence[int]) -> float:
-        """The rating that the rule's selection of these pairs ends at.
+    def threshold(self, ratings: Sequence[float], labels: Sequence[int]) -> float | None:
+        """The rating that the rule's selection of these pairs ends at; None: it selects none.
 
         Raises ValueError without pairs.
         """
+        from humpback_pipeline.curation.precision import find_target_precision
+
         if not len(ratings):
             raise ValueError("threshold: there is no rating to find a threshold among")
         thresholds = [self.min_rating if self.min_rating is not None else _LOWEST_RATING]
@@ -40,7 +41,11 @@ class ThresholdRule:
         if self.top_k is not None:
             thresholds.append(_nth_highest(ratings, sum(labels)))
         if self.target_precision is not None:
-            thresholds.append(_precise_threshold(ratings, labels, self.target_precision))
+            pairs = pl.DataFrame({"rating": list(ratings), "label": list(labels)})
+            found = find_target_precision(pairs, self.target_precision).found
+            if found is None:
+                return None
+            thresholds.append(found.threshold)
         return max(thresholds)
 
     def describe(self) -> str:
@@ -59,11 +64,3 @@ class ThresholdRule:
 
 def _nth_highest(ratings: Sequence[float], n: int) -> float:
     return float(sorted(ratings, reverse=True)[max(1, n) - 1])
-
-
-def _precise_threshold(ratings: Sequence[float], labels: Sequence[int], target: float) -> float:
-    scores, good = np.asarray(ratings, np.float64), np.asarray(labels, bool)
-    thresholds = np.unique(scores)  # rising
-    precisions = np.array([good[scores >= t].mean() for t in thresholds])
-    reached = np.flatnonzero(precisions >= target)
-    return float(thresholds[reached[0] if reached.size else precisions.argmax()])
