@@ -29,6 +29,7 @@ PLAIN_TOP_LEVEL = {
     "recipe_file",
     "recipe_operations",
     "recipe_section",
+    "recipe_training",
     "progress",
 }
 
