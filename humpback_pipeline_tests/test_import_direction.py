@@ -26,6 +26,7 @@ ALLOWED = {
 PLAIN_TOP_LEVEL = {
     "recipe",
     "recipe_curation",
+    "recipe_mixture",
     "recipe_file",
     "recipe_operations",
     "recipe_section",

@@ -10,12 +10,14 @@ from humpback_pipeline.training.examples import (
     TrainingPair,
     build_examples,
 )
+from humpback_pipeline.training.mixture import Mixture, mix
 from humpback_pipeline.training.result import TrainingResult
 from humpback_pipeline.training.sft import train_model
 
 __all__ = [
     "Budget",
     "BuiltExamples",
+    "Mixture",
     "OnEvent",
     "Schedule",
     "TrainingDivergedError",
@@ -27,6 +29,7 @@ __all__ = [
     "build_examples",
     "ignore_event",
     "learning_rate_at",
+    "mix",
     "plan",
     "remove_checkpoints",
     "train_model",
