@@ -41,6 +41,8 @@ class DistributedRecipe(Section):
     def _possible(self) -> DistributedRecipe:
         if self.processes > 1 and self.strategy == "none":
             raise ValueError("several processes need a strategy: ddp, fsdp2 or zero3")
+        if self.processes == 1 and self.strategy == "fsdp2":
+            raise ValueError("fsdp2 shares a model out: it needs several processes")
         if self.cpu_offload and self.strategy not in ("fsdp2", "zero3"):
             raise ValueError("cpu_offload needs strategy fsdp2 or zero3")
         return self

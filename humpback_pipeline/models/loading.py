@@ -45,11 +45,13 @@ def load_causal_lm(
     dtype: str = "bfloat16",
     dropout: float | None = None,
     device: str | None = None,
+    distributed_config: Any = None,
     trust_remote_code: bool = False,
 ) -> Any:
     """The model in `path`, in evaluation mode, on `device` (default: a GPU if there is one).
 
-    `dropout` replaces the probabilities of every dropout its architecture has. Raises
+    `dropout` replaces the probabilities of every dropout its architecture has. With transformers'
+    `distributed_config` each process of a group loads its part alone, where that is to be. Raises
     BaseModelError for a directory that is no full model, such as an adapter.
     """
     import torch
@@ -65,7 +67,10 @@ def load_causal_lm(
         dtype=getattr(torch, dtype),
         use_safetensors=True,
         trust_remote_code=trust_remote_code,
+        **({} if distributed_config is None else {"distributed_config": distributed_config}),
     )
+    if distributed_config is not None:
+        return model.eval()
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 

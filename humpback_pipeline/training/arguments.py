@@ -16,7 +16,7 @@ EXTRAS = {"deepspeed": "deepspeed", "wandb": "wandb", "mlflow": "mlflow"}
 
 def check_extras(settings: TrainingRecipe) -> None:
     """Raise ValueError if the recipe asks for a library that is not installed."""
-    needed = {name: f"training.report_to: {name}" for name in settings.report_to}
+    needed: dict[str, str] = {name: f"training.report_to: {name}" for name in settings.report_to}
     if settings.distributed.strategy == "zero3":
         needed["deepspeed"] = "training.distributed.strategy: zero3"
     for module, setting in needed.items():
@@ -46,6 +46,7 @@ def trainer_arguments(
         learning_rate=settings.learning_rate_start,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
+        gradient_checkpointing=settings.gradient_checkpointing,
         seed=settings.seed,
         data_seed=settings.seed,
         max_length=None,  # examples come already cut
@@ -62,25 +63,32 @@ def trainer_arguments(
     )
 
 
+def sharding(settings: TrainingRecipe) -> Any:
+    """transformers' DistributedConfig for a model that each process loads a part of, or None.
+
+    It shards with FSDP2 as it loads, on a CPU as well; through accelerate, each process would hold
+    the whole model first, and only GPUs would do. Arithmetic and what is sent around is bf16, the
+    parts that are trained stay as they are loaded.
+    """
+    from transformers.distributed import DistributedConfig
+
+    chosen = settings.distributed
+    if chosen.strategy != "fsdp2":
+        return None
+    return DistributedConfig(
+        fsdp_size=ranks.n_processes(),
+        fsdp_cpu_offload=chosen.cpu_offload,
+        fsdp_mixed_precision=True,
+    )
+
+
 def _distribution(settings: TrainingRecipe, cuda: bool) -> dict[str, Any]:
     chosen = settings.distributed
-    checkpointing = settings.gradient_checkpointing
-    if chosen.strategy == "fsdp2":
-        # FSDP has its own way of recomputing activations, and takes no other beside.
-        config = {
-            "version": 2,
-            "cpu_offload": chosen.cpu_offload,
-            "activation_checkpointing": checkpointing,
-        }
-        return {"fsdp": True, "fsdp_config": config, "gradient_checkpointing": False}
-    arguments: dict[str, Any] = {"gradient_checkpointing": checkpointing}
     if chosen.strategy == "zero3":
-        arguments["deepspeed"] = zero3_config(chosen.cpu_offload)
-    elif ranks.n_processes() > 1:
-        arguments["ddp_find_unused_parameters"] = False
-        if not cuda:
-            arguments["ddp_backend"] = "gloo"
-    return arguments
+        return {"deepspeed": zero3_config(chosen.cpu_offload)}
+    if ranks.n_processes() == 1:
+        return {}
+    return {"ddp_find_unused_parameters": False, **({} if cuda else {"ddp_backend": "gloo"})}
 
 
 def zero3_config(cpu_offload: bool) -> dict[str, Any]:

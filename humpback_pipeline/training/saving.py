@@ -11,7 +11,7 @@ from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.storage import write_json_atomic, write_text_atomic
 from humpback_pipeline.training import ranks
 from humpback_pipeline.training.result import TrainingResult
-from humpback_pipeline.training.snapshot import is_sharded, whole_weights
+from humpback_pipeline.training.snapshot import is_sharded, trainable
 
 TRAINING_FACTS = "training.json"
 
@@ -28,17 +28,20 @@ def save_model(
 ) -> None:
     """Write `model` into `folder`, an adapter or a full model in the base's own precision.
 
-    Every process of a training calls it, as a sharded model is gathered from all; one writes.
+    Every process of a training calls it; one writes.
     """
     restore_dropout(model.config, base, trust_remote_code=trust_remote_code)
     if settings.method == "full":
         model.to(_base_dtype(base, trust_remote_code))
-    weights = whole_weights(model) if is_sharded(model) else None
+        # A sharded model is gathered from all processes as it is written.
+        if ranks.is_main() or is_sharded(model):
+            model.save_pretrained(folder)
+    elif ranks.is_main():
+        # What was trained and no more: a sharded base would be gathered whole for nothing.
+        weights = {name: weight.detach() for name, weight in trainable(model)}
+        model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
     if not ranks.is_main():
         return
-    # An adapter's embeddings are its base's.
-    options = {"save_embedding_layers": False} if settings.method == "lora" else {}
-    model.save_pretrained(folder, state_dict=weights, **options)
     tokenizer.save_pretrained(folder)
     facts = {"recipe": settings.model_dump(mode="json"), "base": identity, **result.as_dict()}
     write_json_atomic(folder / TRAINING_FACTS, facts)

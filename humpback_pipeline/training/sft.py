@@ -14,7 +14,7 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.storage import atomic_directory, check_free_space, hash_model
 from humpback_pipeline.training import ranks
-from humpback_pipeline.training.arguments import check_extras
+from humpback_pipeline.training.arguments import check_extras, sharding
 from humpback_pipeline.training.budget import Schedule, plan
 from humpback_pipeline.training.checkpoints import Checkpoints, training_fingerprint
 from humpback_pipeline.training.events import OnEvent, ignore_event
@@ -165,6 +165,7 @@ def _load(base: Path, settings: TrainingRecipe, trust_remote_code: bool) -> Any:
         base,
         dtype="float32" if settings.method == "full" else "bfloat16",
         dropout=settings.dropout,
+        distributed_config=sharding(settings),
         trust_remote_code=trust_remote_code,
     )
 

@@ -16,8 +16,6 @@ import numpy as np
 
 from humpback_pipeline.training import ranks
 
-# What FSDP puts into the names of modules whose activations are recomputed.
-RECOMPUTED_PREFIX = "_checkpoint_wrapped_module."
 GROUP_FIELDS = ("lr", "initial_lr", "weight_decay")
 
 
@@ -47,21 +45,6 @@ def load_weights(model: Any, folder: Path) -> None:
     with torch.no_grad():
         for name, parameter in trainable(model):
             _local(parameter).copy_(saved[name])
-
-
-def whole_weights(model: Any) -> dict[str, Any]:
-    """The state of a sharded model, gathered from all processes into the main one, on its CPU.
-
-    Of an adapter only what was trained. Every process must call it; the others get nothing.
-    """
-    wanted = {name for name, _ in trainable(model)}
-    whole = {}
-    for name, value in model.state_dict().items():
-        if name in wanted or not hasattr(model, "peft_config"):
-            gathered = value.full_tensor() if _is_part(value) else value
-            if ranks.is_main():
-                whole[name.replace(RECOMPUTED_PREFIX, "")] = gathered.cpu()
-    return whole
 
 
 def save_optimizer(model: Any, optimizer: Any, scheduler: Any, folder: Path) -> None:
