@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class TrainingRun:
     clock: StepClock = field(default_factory=StepClock)
     training_s: float = 0.0
     log: StepLog = field(init=False)
+    _report: Callable[[dict[str, float]], None] = field(init=False)
     _last_checkpoint_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -81,6 +83,7 @@ class TrainingRun:
         trainer.checkpoints, trainer.facts = self.checkpoints, self.facts
         trainer.clock, trainer.on_saved = self.clock, self._saved
         self.log, self.train_curve = trainer.step_log, trainer.step_log.curve
+        self._report = partial(_report, trainer)
         last = self._take_up()
         self._last_checkpoint_s = time.monotonic()
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -110,6 +113,7 @@ class TrainingRun:
             lowest = min((loss for done, loss in self.held_out_curve if done), default=math.inf)
             self.held_out_curve.append((step, loss))
             self.tell(TrainingEvent("held_out", step, {"loss": loss}))
+            self._report({"eval_loss": loss})
             if step == 0:
                 self.log.watch.begin(loss)
             elif loss < lowest:
@@ -178,3 +182,9 @@ class TrainingRun:
             self._last_checkpoint_s = time.monotonic()
             return False
         return True
+
+
+def _report(trainer: Any, logs: dict[str, float]) -> None:
+    # The handler's own `on_log` would call the step's logging done.
+    handler = trainer.callback_handler
+    handler.call_event("on_log", trainer.args, trainer.state, trainer.control, logs=logs)
