@@ -28,6 +28,7 @@ from humpback_pipeline.recipe_operations import (
     ChecksRecipe,
 )
 from humpback_pipeline.recipe_section import DataPath, Fraction, Section
+from humpback_pipeline.recipe_training import OPERATIONS, DistributedRecipe, DivergenceRecipe
 
 
 class SeedRecipe(Section):
@@ -124,6 +125,33 @@ class TrainingRecipe(Section):
     max_tokens: int = Field(2_048, ge=64, description="A longer example is cut and counted.")
     gradient_checkpointing: bool = False
     seed: int = 0
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Which weights become the model: after the last step, as in the paper, or "
+        "those of the lowest held-out loss under way.",
+    )
+    checkpoint_every_s: float | None = Field(
+        600.0, ge=0, description="To go on from after a kill; a shorter run writes none."
+    )
+    checkpoint_every_steps: int | None = Field(None, ge=1, description="Besides, or instead.")
+    divergence: DivergenceRecipe = DivergenceRecipe()
+    own_process: bool = Field(
+        True, description="Train in a process of its own: its end frees all memory, GPU's included."
+    )
+    distributed: DistributedRecipe = DistributedRecipe()
+    report_to: tuple[Literal["wandb", "mlflow"], ...] = Field(
+        (), description="Beside TensorBoard's files. Keys come from these tools' own variables."
+    )
+
+    @model_validator(mode="after")
+    def _launchable(self) -> TrainingRecipe:
+        if self.distributed.processes > 1 and not self.own_process:
+            raise ValueError("training.distributed with several processes needs own_process: true")
+        return self
+
+    def shaping(self) -> dict[str, object]:
+        """JSON values of the fields that shape the model, and none of how its training runs."""
+        return self.model_dump(mode="json", exclude=set(OPERATIONS))
 
 
 class EvaluationRecipe(Section):
@@ -189,6 +217,7 @@ class Recipe(Section):
             "generation": {"engines"},
             "seed": {"path"},
             "corpus": {"warc_dir", "processes"},
+            "training": set(OPERATIONS),
             "chat": {"rubric"},
             "evaluation": {"prompts", "labelled_pairs", "hard_pairs", "preferences"},
         }

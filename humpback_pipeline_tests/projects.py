@@ -117,6 +117,7 @@ def tiny_recipe(folder: Path) -> dict[str, Any]:
             "learning_rate_start": 1e-2,
             "learning_rate_end": 9e-3,
             "dropout": 0.0,
+            "own_process": False,
         },
         "evaluation": {
             "prompts": "bundled:evaluation_prompts.jsonl",

@@ -26,9 +26,11 @@ ALLOWED = {
 PLAIN_TOP_LEVEL = {
     "recipe",
     "recipe_curation",
+    "recipe_mixture",
     "recipe_file",
     "recipe_operations",
     "recipe_section",
+    "recipe_training",
     "progress",
 }
 

@@ -31,6 +31,7 @@ from humpback_pipeline.assets.metadata import (
 from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
+from humpback_pipeline.assets.training_events import log_training
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.resources import WorkspaceResource
@@ -102,7 +103,9 @@ def _model_asset(name: str, iteration: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        manifest = retrain_backward_model(opened, iteration, log_progress(context))
+        manifest = retrain_backward_model(
+            opened, iteration, log_progress(context), log_training(context)
+        )
         outcomes = model_checks(opened, manifest)
         carried = manifest.facts.get(CARRIED_FROM)
         if carried:

@@ -15,6 +15,7 @@ from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
 from humpback_pipeline.assets.rater_calibration import rater_calibration_asset
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
+from humpback_pipeline.assets.training_events import log_training
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.augmentation import AUGMENTED_SET, BACKWARD_MODEL
 from humpback_pipeline.stages.carrying import CARRIED_FROM
@@ -71,7 +72,9 @@ def _model_asset(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:
         opened = workspace.open()
-        manifest = train_forward_model(opened, iteration, log_progress(context))
+        manifest = train_forward_model(
+            opened, iteration, log_progress(context), log_training(context)
+        )
         carried = manifest.facts.get(CARRIED_FROM)
         if carried:
             context.log.info(f"iterating has ended: {carried} is carried on, nothing was trained")

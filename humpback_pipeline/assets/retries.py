@@ -1,6 +1,7 @@
 """Another try for what another try can mend: a machine that stumbled, never bad input.
 
-Answers and ratings lie in ledgers, so a step tried again goes on where it stopped.
+Answers and ratings lie in ledgers and trainings have checkpoints, so a step tried again goes on
+where it stopped.
 """
 
 import errno
@@ -12,6 +13,7 @@ import dagster as dg
 
 from humpback_pipeline.generation import EndpointError, GenerationError, LedgerBusyError
 from humpback_pipeline.stages.checks.loading import is_out_of_memory
+from humpback_pipeline.stages.training_process import TrainingProcessError
 
 MAX_RETRIES = 2
 WAIT_S = 30.0
@@ -76,6 +78,8 @@ def passing_reason(error: BaseException) -> str | None:
             return "memory ran out"
         if type(cause).__name__ in PASSING_CLASSES:
             return "the engine or the GPU failed"
+        if isinstance(cause, TrainingProcessError):
+            return cause.passing or None
         if isinstance(cause, LedgerBusyError):
             return "another run holds the ledger"
         if isinstance(cause, EndpointError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from humpback_pipeline.chat import ensure_chat_template
+from humpback_pipeline.chat import end_text_with_turn, ensure_chat_template
 from humpback_pipeline.models.checks import check_base_model
 
 # What architectures call their dropout probabilities; a model takes those its config has.
@@ -25,13 +25,15 @@ DROPOUT_FIELDS = (
 def load_tokenizer(path: Path | str, *, trust_remote_code: bool = False) -> Any:
     """Tokenizer of a model or adapter directory, with a chat template and a padding token.
 
-    A base model's missing template becomes the plain one; a missing padding token becomes the
-    end-of-sequence token, which is safe because padding is masked by position, not by token.
+    A base model's missing template becomes the plain one; the token that ends a turn is the
+    end-of-sequence token; a missing padding token becomes that one too, which is safe because
+    padding is masked by position, not by token.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(Path(path), trust_remote_code=trust_remote_code)
     ensure_chat_template(tokenizer)
+    end_text_with_turn(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -43,11 +45,13 @@ def load_causal_lm(
     dtype: str = "bfloat16",
     dropout: float | None = None,
     device: str | None = None,
+    distributed_config: Any = None,
     trust_remote_code: bool = False,
 ) -> Any:
     """The model in `path`, in evaluation mode, on `device` (default: a GPU if there is one).
 
-    `dropout` replaces the probabilities of every dropout its architecture has. Raises
+    `dropout` replaces the probabilities of every dropout its architecture has. With transformers'
+    `distributed_config` each process of a group loads its part alone, where that is to be. Raises
     BaseModelError for a directory that is no full model, such as an adapter.
     """
     import torch
@@ -63,7 +67,10 @@ def load_causal_lm(
         dtype=getattr(torch, dtype),
         use_safetensors=True,
         trust_remote_code=trust_remote_code,
+        **({} if distributed_config is None else {"distributed_config": distributed_config}),
     )
+    if distributed_config is not None:
+        return model.eval()
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 

@@ -22,6 +22,7 @@ from humpback_pipeline.storage import Manifest, Origin
 
 if TYPE_CHECKING:
     from humpback_pipeline.generation import AugmentedSegments, TextGenerator
+    from humpback_pipeline.training import OnEvent
 
 BACKWARD_MODEL = "backward_model"
 AUGMENTED_SET = "augmented_set"
@@ -92,10 +93,18 @@ def _of_iteration(name: str, recipe: Recipe, iteration: int) -> str:
 
 
 def train_backward_model(
-    workspace: Workspace, on_progress: OnProgress = ignore_progress
+    workspace: Workspace,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent | None = None,
 ) -> Manifest:
     """Train M_yx on the seed pairs, output → instruction (paper section 2.2)."""
-    return train_and_save(workspace, BACKWARD_MODEL, direction="backward", on_progress=on_progress)
+    return train_and_save(
+        workspace,
+        BACKWARD_MODEL,
+        direction="backward",
+        on_progress=on_progress,
+        on_event=on_event,
+    )
 
 
 def write_augmented_set(

@@ -8,6 +8,7 @@ the human instruction, given its output.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import Recipe
@@ -23,6 +24,9 @@ from humpback_pipeline.stages.stopping import stopped_at
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest
+
+if TYPE_CHECKING:
+    from humpback_pipeline.training import OnEvent
 
 BASE = "base"
 
@@ -44,7 +48,10 @@ class InstructionLikelihood:
 
 
 def retrain_backward_model(
-    workspace: Workspace, iteration: int, on_progress: OnProgress = ignore_progress
+    workspace: Workspace,
+    iteration: int,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent | None = None,
 ) -> Manifest:
     """Train the M_yx of iteration t on seeds and A^(t-1), output → instruction, from the base.
 
@@ -53,7 +60,7 @@ def retrain_backward_model(
     """
     name = backward_model_name(workspace.recipe, iteration)
     if name == BACKWARD_MODEL:
-        return train_backward_model(workspace, on_progress)
+        return train_backward_model(workspace, on_progress, on_event)
     if stopped_at(workspace, iteration - 1) is not None:
         curated = workspace.datasets.manifest(curated_set_name(iteration - 1))
         before = backward_model_name(workspace.recipe, iteration - 1)
@@ -64,6 +71,7 @@ def retrain_backward_model(
         direction="backward",
         curated_set=curated_set_name(iteration - 1),
         on_progress=on_progress,
+        on_event=on_event,
     )
 
 

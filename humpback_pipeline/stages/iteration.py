@@ -39,6 +39,7 @@ from humpback_pipeline.storage import Manifest, Origin
 
 if TYPE_CHECKING:
     from humpback_pipeline.curation import Selection
+    from humpback_pipeline.training import OnEvent
 
 CURATED_SCHEMA = {
     "pair_id": pl.String,
@@ -70,7 +71,10 @@ class StaleRatingsError(ValueError):
 
 
 def train_forward_model(
-    workspace: Workspace, iteration: int, on_progress: OnProgress = ignore_progress
+    workspace: Workspace,
+    iteration: int,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent | None = None,
 ) -> Manifest:
     """Train M_t: the base on the seeds alone (t = 0), or on the seeds and A_k^(t).
 
@@ -84,6 +88,7 @@ def train_forward_model(
         direction="forward",
         curated_set=curated_set_name(iteration) if iteration else None,
         on_progress=on_progress,
+        on_event=on_event,
     )
 
 

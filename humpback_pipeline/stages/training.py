@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.seed import SEED_PAIRS
+from humpback_pipeline.stages.training_process import train_in_own_process
+from humpback_pipeline.stages.training_worker import TrainingWork
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import Manifest, remove_leftovers
 
 if TYPE_CHECKING:
-    from humpback_pipeline.training import TrainingPair
+    from humpback_pipeline.training import (
+        OnEvent,
+        TrainingExample,
+        TrainingPair,
+        TrainingResult,
+    )
 
 Direction = Literal["forward", "backward"]
 
@@ -24,15 +32,16 @@ def train_and_save(
     direction: Direction,
     curated_set: str | None = None,
     on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent | None = None,
 ) -> Manifest:
     """Finetune the base on the seeds' train split, plus a curated set, and save it as `name`.
 
-    The held-out loss is taken on the seeds' dev split, before and after. Raises what training
+    The held-out loss is taken on the seeds' dev split, before and after. One that was killed goes
+    on from its last checkpoint, below `checkpoints/<name>` of the home. Raises what training
     raises; then nothing named `name` has changed.
     """
-    from humpback_pipeline.generation import lease_devices
     from humpback_pipeline.models import load_tokenizer
-    from humpback_pipeline.training import build_examples, train_model
+    from humpback_pipeline.training import build_examples, remove_checkpoints
 
     recipe, base = workspace.recipe, workspace.base_model
     inputs = [workspace.datasets.manifest(SEED_PAIRS)]
@@ -43,7 +52,7 @@ def train_and_save(
         name,
         inputs=inputs,
         sources=workspace.base_model_source().merged([workspace.prompt_sources(prompt)]),
-        settings={"training": recipe.training.model_dump(mode="json"), "direction": direction},
+        settings={"training": recipe.training.shaping(), "direction": direction},
     )
     if unchanged := workspace.unchanged_model(origin):
         return unchanged
@@ -62,28 +71,25 @@ def train_and_save(
     )
     workspace.save_recipe()
     remove_leftovers(workspace.models.versions(name).folder, older_than_s=0.0)
-    with (
-        lease_devices(1) as (slot,),
-        slot.in_this_process(),
-        workspace.models.new(
-            name,
-            inputs=origin.inputs,
-            sources=origin.sources,
-            fingerprint=origin.fingerprint,
-            rows=len(examples.examples),
-        ) as model,
-    ):
-        result = train_model(
-            base.path,
-            examples.examples,
-            dev.examples,
-            recipe.training,
-            model.folder,
+    checkpoint_dir = workspace.home / "checkpoints" / name
+    with workspace.models.new(
+        name,
+        inputs=origin.inputs,
+        sources=origin.sources,
+        fingerprint=origin.fingerprint,
+        rows=len(examples.examples),
+    ) as model:
+        work = TrainingWork(
+            base=base.path,
+            settings=recipe.training,
+            output_dir=model.folder,
             base_identity=base.facts(),
-            on_progress=on_progress,
             stage=f"training {name}",
             trust_remote_code=recipe.trust_remote_code,
+            checkpoint_dir=checkpoint_dir,
+            log_dir=workspace.home / "tensorboard" / name / origin.fingerprint[:16],
         )
+        result = _train(work, examples.examples, dev.examples, on_progress, on_event)
         model.facts.update(
             result.as_dict(), mixture=mixture, examples_dropped=examples.dropped_counts
         )
@@ -91,8 +97,43 @@ def train_and_save(
             # The same figure by the name that it goes by where backward models are compared: mean
             # log-probability of a token of the dev seeds' instructions given their outputs.
             model.facts["held_out_instruction_logprob"] = -result.loss_after
+    remove_checkpoints(checkpoint_dir)
     assert model.manifest is not None
     return model.manifest
+
+
+def _train(
+    work: TrainingWork,
+    examples: Sequence[TrainingExample],
+    held_out: Sequence[TrainingExample],
+    on_progress: OnProgress,
+    on_event: OnEvent | None,
+) -> TrainingResult:
+    """Train on devices that nothing else of ours uses meanwhile, here or in other processes."""
+    from humpback_pipeline.generation import lease_devices
+    from humpback_pipeline.generation.devices import visible_gpus
+    from humpback_pipeline.training import ignore_event, train_model
+
+    on_event = on_event or ignore_event
+    n, gpus = work.settings.distributed.processes, visible_gpus()
+    if gpus and len(gpus) < n:
+        raise ValueError(
+            f"training.distributed.processes is {n}, but only {len(gpus)} GPUs are visible "
+            f"({', '.join(gpus)}); lower it, or correct CUDA_VISIBLE_DEVICES"
+        )
+    with lease_devices(1, n) as (slot,), slot.in_this_process():
+        if work.settings.own_process:
+            return train_in_own_process(work, examples, held_out, slot, on_progress, on_event)
+        return train_model(
+            work.base,
+            examples,
+            held_out,
+            work.settings,
+            work.output_dir,
+            on_progress=on_progress,
+            on_event=on_event,
+            **work.options(),
+        )
 
 
 def _pairs(frame: pl.DataFrame, origin: Literal["seed", "web"]) -> list[TrainingPair]:

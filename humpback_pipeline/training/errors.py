@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss or its gradient is not a number any more.
+    """The loss has exploded, or it or its gradient is not a number any more.
 
-    `step` counts from 1 (0: before the first step); `example_ids` are those that were in memory.
+    `what` says which; `step` counts from 1 (0: before the first step); `example_ids` are those that
+    were in memory, or all of the step.
     """
 
     def __init__(self, what: str, step: int, example_ids: Sequence[str]) -> None:
+        self.what = what
         self.step = step
         self.example_ids = tuple(example_ids)
         super().__init__(

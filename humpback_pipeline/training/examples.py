@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from humpback_pipeline.chat import Message, Prompts, render_example
+from humpback_pipeline.recipe_mixture import OverLength
 
 Direction = Literal["forward", "backward"]
 # A cut that leaves less of an answer than this teaches nothing about answering.
@@ -74,14 +75,16 @@ def build_examples(
     tokenizer: Any,
     direction: Direction,
     max_tokens: int,
+    over_length: OverLength = "cut",
 ) -> BuiltExamples:
     """Render pairs to examples of at most `max_tokens` tokens.
 
     Forward examples carry the tag of their origin; backward ones ask for the instruction of an
-    output, the same for every origin (paper section 2.2). A longer example has its completion cut
-    at the end, without an end-of-turn token, so that stopping mid-sentence is not taught; where the
-    prompt leaves fewer than 16 tokens for it, the pair is dropped (`prompt_too_long`), as is one
-    with nothing to learn (`empty`). Raises chat.RenderingError.
+    output, the same for every origin (paper section 2.2). Of a longer example the completion is
+    cut, never the prompt, and at its end: its last tokens go, the end of turn with them, so that
+    no answer is taught to stop in mid-sentence. Where the prompt leaves fewer than 16 tokens for
+    it, the pair is dropped (`prompt_too_long`), as is one with nothing to learn (`empty`); with
+    `over_length` "drop" every longer one is (`too_long`). Raises chat.RenderingError.
     """
     examples: list[TrainingExample] = []
     dropped: dict[str, list[str]] = {}
@@ -93,6 +96,9 @@ def build_examples(
         rendered = render_example(tokenizer, messages, answer)
         room = max_tokens - len(rendered.prompt_ids)
         truncated = len(rendered.completion_ids) > room
+        if truncated and over_length == "drop":
+            dropped.setdefault("too_long", []).append(pair.pair_id)
+            continue
         if truncated and room < MIN_CUT_COMPLETION_TOKENS:
             dropped.setdefault("prompt_too_long", []).append(pair.pair_id)
             continue

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from humpback_pipeline.training import ranks
 from humpback_pipeline.training.errors import TrainingDivergedError
 from humpback_pipeline.training.examples import IGNORED_LABEL, TrainingExample
 
@@ -33,7 +34,8 @@ def completion_nll(model: Any, batch: dict[str, Any]) -> Any:
 
 def keeps_some_logits(model: Any) -> bool:
     """Whether the model's forward can compute the logits of chosen positions only."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = getattr(model, "module", model)  # in DDP's wrapper
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
     return "logits_to_keep" in inspect.signature(type(inner).forward).parameters
 
 
@@ -42,7 +44,8 @@ def held_out_loss(
 ) -> float | None:
     """Mean nats per completion token over all `examples`, without dropout; None if there are none.
 
-    Raises TrainingDivergedError (step 0) if it is not a number.
+    Of several processes each measures its share. Raises TrainingDivergedError (step 0) if it is not
+    a number.
     """
     import torch
 
@@ -52,9 +55,14 @@ def held_out_loss(
     model.eval()
     device = next(model.parameters()).device
     ordered = sorted(examples, key=lambda example: (-example.n_tokens, example.example_id))
+    starts = range(0, len(ordered), micro_batch_size)
     total_nats = 0.0
     with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
-        for start in range(0, len(ordered), micro_batch_size):
+        # Where the model is sharded all processes must run it equally often: one that has no batch
+        # left runs the last again, and does not count it.
+        for first in range(0, len(starts), ranks.n_processes()):
+            mine = first + ranks.rank()
+            start = starts[min(mine, len(starts) - 1)]
             part = ordered[start : start + micro_batch_size]
             rows = [{"input_ids": e.input_ids, "labels": e.labels} for e in part]
             batch = {name: value.to(device) for name, value in collate(rows).items()}
@@ -62,6 +70,6 @@ def held_out_loss(
             if not math.isfinite(nats):
                 ids = [example.example_id for example in part]
                 raise TrainingDivergedError(f"the held-out loss is {nats}", 0, ids)
-            total_nats += nats
+            total_nats += nats if mine < len(starts) else 0.0
     model.train(was_training)
-    return total_nats / sum(len(example.completion_ids) for example in ordered)
+    return ranks.total(total_nats) / sum(len(example.completion_ids) for example in ordered)

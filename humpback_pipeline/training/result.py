@@ -19,10 +19,14 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "
 class TrainingResult:
     """Losses are mean nats per completion token.
 
-    `loss_before` and `loss_after` are the base's and the trained model's on the same held-out
+    `loss_before` and `loss_after` are the base's and the saved model's on the same held-out
     examples (None without any). `train_curve` holds (step, loss of that step, its learning rate)
-    and `held_out_curve` (steps done, loss). Tokens are those trained on, repeats counted, padding
-    not; `tokens_per_s` is over the training steps alone, `elapsed_s` over everything.
+    and `held_out_curve` (steps done, loss). `kept_step`: after how many steps the saved weights
+    were taken; `resumed_at`: the steps that the training went on from after it was ended.
+
+    Tokens are those trained on, repeats counted, padding not; `tokens_per_s` is over the training
+    steps alone, `elapsed_s` over everything in the process that finished it. `peak_memory_bytes` is
+    that of the process that held most.
     """
 
     loss_before: float | None
@@ -43,8 +47,20 @@ class TrainingResult:
     peak_memory_bytes: int
     examples_sha256: str
     held_out_sha256: str
+    kept_step: int = 0
+    resumed_at: list[int] = field(default_factory=list)
+    n_processes: int = 1
     hardware: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> TrainingResult:
+        """The result that `as_dict` gave, after JSON."""
+        curves = {
+            name: [tuple(point) for point in facts[name]]
+            for name in ("train_curve", "held_out_curve")
+        }
+        return cls(**{**facts, **curves})
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""

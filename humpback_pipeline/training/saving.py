@@ -8,8 +8,10 @@ from typing import Any
 
 from humpback_pipeline.models.loading import restore_dropout
 from humpback_pipeline.recipe import TrainingRecipe
-from humpback_pipeline.storage import hash_model, write_json_atomic, write_text_atomic
+from humpback_pipeline.storage import write_json_atomic, write_text_atomic
+from humpback_pipeline.training import ranks
 from humpback_pipeline.training.result import TrainingResult
+from humpback_pipeline.training.snapshot import is_sharded, trainable
 
 TRAINING_FACTS = "training.json"
 
@@ -21,19 +23,26 @@ def save_model(
     settings: TrainingRecipe,
     result: TrainingResult,
     folder: Path,
-    base_identity: Mapping[str, Any] | None = None,
+    identity: Mapping[str, Any],
     trust_remote_code: bool = False,
 ) -> None:
-    """Write `model` into `folder`, an adapter or a full model in the base's own precision."""
+    """Write `model` into `folder`, an adapter or a full model in the base's own precision.
+
+    Every process of a training calls it; one writes.
+    """
     restore_dropout(model.config, base, trust_remote_code=trust_remote_code)
-    if settings.method == "lora":
-        model.save_pretrained(folder, save_embedding_layers=False)
-    else:
-        model.to(_base_dtype(base, trust_remote_code)).save_pretrained(folder)
+    if settings.method == "full":
+        model.to(_base_dtype(base, trust_remote_code))
+        # A sharded model is gathered from all processes as it is written.
+        if ranks.is_main() or is_sharded(model):
+            model.save_pretrained(folder)
+    elif ranks.is_main():
+        # What was trained and no more: a sharded base would be gathered whole for nothing.
+        weights = {name: weight.detach() for name, weight in trainable(model)}
+        model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
+    if not ranks.is_main():
+        return
     tokenizer.save_pretrained(folder)
-    identity = dict(base_identity or {"spec": str(base.absolute())})
-    identity.setdefault("path", str(base.absolute()))
-    identity.setdefault("content_hash", hash_model(base))
     facts = {"recipe": settings.model_dump(mode="json"), "base": identity, **result.as_dict()}
     write_json_atomic(folder / TRAINING_FACTS, facts)
     write_text_atomic(folder / "README.md", _card(settings, result, identity))
@@ -73,6 +82,7 @@ with loss on the output tokens only, as in "Self-Alignment with Instruction Back
 | steps × batch | {result.steps:,} × {result.batch_size:,} |
 | learning rate | {settings.learning_rate_start:g} to {settings.learning_rate_end:g}, linear |
 | held-out loss, nats per token | {held_out} |
+| weights kept | those after step {result.kept_step:,} of {result.steps:,} |
 | tokens trained on | {result.n_tokens:,} ({result.n_completion_tokens:,} with loss) |
 | hardware | {result.hardware["device_name"]}, {result.tokens_per_s:,.0f} tokens/s |
 

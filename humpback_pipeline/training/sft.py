@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.models import load_causal_lm, load_tokenizer
-from humpback_pipeline.progress import OnProgress, ProgressMeter, ignore_progress
+from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import TrainingRecipe
-from humpback_pipeline.storage import atomic_directory, check_free_space
+from humpback_pipeline.storage import atomic_directory, check_free_space, hash_model
+from humpback_pipeline.training import ranks
+from humpback_pipeline.training.arguments import check_extras, sharding
 from humpback_pipeline.training.budget import Schedule, plan
+from humpback_pipeline.training.checkpoints import Checkpoints, training_fingerprint
+from humpback_pipeline.training.events import OnEvent, ignore_event
 from humpback_pipeline.training.examples import TrainingExample, hash_examples
-from humpback_pipeline.training.loss import held_out_loss
 from humpback_pipeline.training.order import training_order
 from humpback_pipeline.training.result import (
     TrainingResult,
@@ -25,12 +26,8 @@ from humpback_pipeline.training.result import (
     library_versions,
     peak_memory_bytes,
 )
+from humpback_pipeline.training.run import TrainingRun
 from humpback_pipeline.training.saving import save_model
-from humpback_pipeline.training.trainer import Collator, build_trainer
-
-# The held-out loss is also measured under way, at most eight times, where training is that long.
-MIN_STEPS_BETWEEN_MEASUREMENTS = 25
-MEASUREMENTS = 8
 
 
 def train_model(
@@ -42,14 +39,23 @@ def train_model(
     *,
     base_identity: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent = ignore_event,
     stage: str = "training",
     trust_remote_code: bool = False,
+    checkpoint_dir: Path | None = None,
+    log_dir: Path | None = None,
 ) -> TrainingResult:
     """Finetune `base` on `examples` (paper section 3.1) and write the model to `output_dir`.
 
     `output_dir` must be new or empty; it gets a PEFT adapter or a full model, its tokenizer with
     chat template, training.json and a model card, or, on any error, nothing. `base_identity` is
-    `BaseModel.facts()`. Deterministic for a given seed, device and library versions. Raises
+    `BaseModel.facts()`. Deterministic for a given seed, device and library versions. It trains in
+    this process, or, where WORLD_SIZE says so, as one of several that call this with the same
+    arguments; whatever the recipe's `own_process` says.
+
+    With a `checkpoint_dir`, a training that was killed goes on from its last checkpoint there, as
+    if nothing had been; the caller removes the folder (`remove_checkpoints`) once the model is
+    safe. TensorBoard's files go to `log_dir`, by default into the model's folder. Raises
     ValueError, BaseModelError, OutOfSpaceError, TrainingDivergedError.
     """
     start_s = time.monotonic()
@@ -58,121 +64,97 @@ def train_model(
             "no examples to train on: every pair was dropped, or none was selected; look at the "
             "counts of the asset upstream, or loosen curation.selection"
         )
-    schedule = plan(settings, len(examples), int(os.environ.get("WORLD_SIZE", "1")))
-    with _fresh_directory(output_dir) as folder:
+    if ranks.n_planned() != ranks.n_processes():
+        raise ValueError(
+            f"WORLD_SIZE says {ranks.n_planned()} processes, but torch.distributed knows of "
+            f"{ranks.n_processes()}; call torch.distributed.init_process_group first"
+        )
+    check_extras(settings)
+    schedule = plan(settings, len(examples), ranks.n_planned())
+    identity = _identity(base, base_identity)
+    data = {"examples": hash_examples(examples), "held_out": hash_examples(held_out)}
+    fingerprint = _fingerprint(data, settings, schedule, identity)
+    with _output(output_dir) as folder, _scratch(folder) as scratch:
         check_free_space(folder, _needed_bytes(base, settings))
-        tokenizer = load_tokenizer(base, trust_remote_code=trust_remote_code)
-        run = _Run(examples, held_out, settings, schedule, tokenizer, stage, on_progress)
-        model = _load(base, settings, trust_remote_code)
-        trained = run.train(model, folder)
-        result = run.result(time.monotonic() - start_s)
+        run = TrainingRun(
+            examples,
+            held_out,
+            settings,
+            schedule,
+            load_tokenizer(base, trust_remote_code=trust_remote_code),
+            Checkpoints((checkpoint_dir or scratch) / fingerprint),
+            resumable=checkpoint_dir is not None and settings.distributed.strategy != "zero3",
+            log_dir=log_dir or folder / "tensorboard",
+            stage=stage,
+            on_progress=on_progress,
+            on_event=on_event,
+        )
+        trained = run.train(_load(base, settings, trust_remote_code), scratch)
+        result = _result(run, time.monotonic() - start_s, data)
         save_model(
-            trained, tokenizer, base, settings, result, folder, base_identity, trust_remote_code
+            trained, run.tokenizer, base, settings, result, folder, identity, trust_remote_code
         )
     return result
 
 
-@dataclass
-class _Run:
-    examples: Sequence[TrainingExample]
-    held_out: Sequence[TrainingExample]
-    settings: TrainingRecipe
-    schedule: Schedule
-    tokenizer: Any
-    stage: str
-    on_progress: OnProgress
-    held_out_curve: list[tuple[int, float]] = field(default_factory=list)
-    train_curve: list[tuple[int, float, float]] = field(default_factory=list)
-    training_s: float = 0.0
-    measuring_s: float = 0.0
+def _identity(base: Path, base_identity: Mapping[str, Any] | None) -> dict[str, Any]:
+    identity = dict(base_identity or {"spec": str(base.absolute())})
+    identity.setdefault("path", str(base.absolute()))
+    if "content_hash" not in identity:
+        identity["content_hash"] = hash_model(base)
+    return identity
 
-    def train(self, model: Any, folder: Path) -> Any:
-        """Train `model`; return it, wrapped by PEFT if that is the method."""
-        # In the unfinished model's folder, which is cleared away after a process that is killed.
-        with tempfile.TemporaryDirectory(prefix="training-", dir=folder) as scratch:
-            trainer = build_trainer(
-                model,
-                self.tokenizer,
-                self.examples,
-                self.settings,
-                self.schedule,
-                Path(scratch),
-                callbacks=[self._listener()],
-            )
-            _silence(trainer)
-            self._measure(trainer.model, 0)
-            start_s, measured_s = time.monotonic(), self.measuring_s
-            trainer.train()
-            self.training_s = time.monotonic() - start_s - (self.measuring_s - measured_s)
-        self.train_curve = trainer.step_log.curve
-        self._measure(trainer.model, self.schedule.steps)
-        return trainer.model
 
-    def _measure(self, model: Any, steps_done: int) -> None:
-        start_s = time.monotonic()
-        collate = Collator(self.tokenizer.pad_token_id)
-        loss = held_out_loss(model, self.held_out, collate, self.schedule.micro_batch_size)
-        if loss is not None:
-            self.held_out_curve.append((steps_done, loss))
-        self.measuring_s += time.monotonic() - start_s
+def _fingerprint(
+    data: Mapping[str, str],
+    settings: TrainingRecipe,
+    schedule: Schedule,
+    identity: Mapping[str, Any],
+) -> str:
+    return training_fingerprint(
+        {
+            **data,
+            "settings": settings.shaping(),
+            "base": identity["content_hash"],
+            "steps": schedule.steps,
+            "batch_size": schedule.batch_size,
+            # A sharded checkpoint can be read by as many processes only.
+            "processes": schedule.world_size,
+            "strategy": settings.distributed.strategy,
+        }
+    )
 
-    def _listener(self) -> Any:
-        from transformers import TrainerCallback
 
-        every = max(MIN_STEPS_BETWEEN_MEASUREMENTS, -(-self.schedule.steps // MEASUREMENTS))
-        run = self
-
-        class RunListener(TrainerCallback):
-            def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                # Counted from here: loading and the first measurement are no part of the rate.
-                self.meter = ProgressMeter(run.stage, run.schedule.steps, "steps", run.on_progress)
-
-            def on_log(
-                self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
-            ) -> None:
-                if "loss" in logs:
-                    curve = run.held_out_curve
-                    held_out = f", held out {curve[-1][1]:.3f}" if curve else ""
-                    self.meter.advance(detail=f"loss {float(logs['loss']):.3f}{held_out}")
-
-            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                done = state.global_step
-                if done % every == 0 and done < run.schedule.steps:
-                    run._measure(kwargs["model"], done)
-
-        return RunListener()
-
-    def result(self, elapsed_s: float) -> TrainingResult:
-        """Facts of the finished run."""
-        schedule = self.schedule
-        lengths = [example.n_tokens for example in self.examples]
-        seen = list(
-            training_order(lengths, schedule.batch_size, schedule.steps, self.settings.seed)
-        )
-        n_tokens = sum(lengths[index] for index in seen)
-        losses = [loss for _, loss in self.held_out_curve]
-        return TrainingResult(
-            loss_before=losses[0] if losses else None,
-            loss_after=losses[-1] if losses else None,
-            train_curve=self.train_curve,
-            held_out_curve=self.held_out_curve,
-            n_examples=len(self.examples),
-            n_held_out=len(self.held_out),
-            n_truncated=sum(example.truncated for example in self.examples),
-            steps=schedule.steps,
-            batch_size=schedule.batch_size,
-            micro_batch_size=schedule.micro_batch_size,
-            n_tokens=n_tokens,
-            n_completion_tokens=sum(len(self.examples[index].completion_ids) for index in seen),
-            tokens_per_s=n_tokens / self.training_s,
-            training_s=self.training_s,
-            elapsed_s=elapsed_s,
-            peak_memory_bytes=peak_memory_bytes(),
-            examples_sha256=hash_examples(self.examples),
-            held_out_sha256=hash_examples(self.held_out),
-            hardware=hardware_facts(),
-            versions=library_versions(),
-        )
+def _result(run: TrainingRun, elapsed_s: float, data: Mapping[str, str]) -> TrainingResult:
+    schedule, losses = run.schedule, dict(run.held_out_curve)
+    lengths = [example.n_tokens for example in run.examples]
+    seen = list(training_order(lengths, schedule.batch_size, schedule.steps, run.settings.seed))
+    n_tokens = sum(lengths[index] for index in seen)
+    return TrainingResult(
+        loss_before=losses.get(0),
+        loss_after=losses.get(run.kept_step),
+        train_curve=run.train_curve,
+        held_out_curve=run.held_out_curve,
+        n_examples=len(run.examples),
+        n_held_out=len(run.held_out),
+        n_truncated=sum(example.truncated for example in run.examples),
+        steps=schedule.steps,
+        batch_size=schedule.batch_size,
+        micro_batch_size=schedule.micro_batch_size,
+        n_tokens=n_tokens,
+        n_completion_tokens=sum(len(run.examples[index].completion_ids) for index in seen),
+        tokens_per_s=n_tokens / run.training_s,
+        training_s=run.training_s,
+        elapsed_s=elapsed_s,
+        peak_memory_bytes=int(ranks.largest(float(peak_memory_bytes()))),
+        examples_sha256=data["examples"],
+        held_out_sha256=data["held_out"],
+        kept_step=run.kept_step,
+        resumed_at=run.resumed_at,
+        n_processes=schedule.world_size,
+        hardware=hardware_facts(),
+        versions=library_versions(),
+    )
 
 
 def _load(base: Path, settings: TrainingRecipe, trust_remote_code: bool) -> Any:
@@ -183,6 +165,7 @@ def _load(base: Path, settings: TrainingRecipe, trust_remote_code: bool) -> Any:
         base,
         dtype="float32" if settings.method == "full" else "bfloat16",
         dropout=settings.dropout,
+        distributed_config=sharding(settings),
         trust_remote_code=trust_remote_code,
     )
 
@@ -192,15 +175,13 @@ def _needed_bytes(base: Path, settings: TrainingRecipe) -> int:
     return weights if settings.method == "full" else weights // 10
 
 
-def _silence(trainer: Any) -> None:
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)  # progress goes to the listener, not to stdout
-
-
 @contextlib.contextmanager
-def _fresh_directory(output_dir: Path) -> Iterator[Path]:
-    """Yield a folder that becomes `output_dir`, which may be there if it is empty."""
+def _output(output_dir: Path) -> Iterator[Path]:
+    """The folder that becomes `output_dir`, which the main process writes; a spare for others."""
+    if not ranks.is_main():
+        with tempfile.TemporaryDirectory() as spare:
+            yield Path(spare)
+        return
     existed = output_dir.is_dir()
     if existed:
         if any(output_dir.iterdir()):
@@ -212,3 +193,17 @@ def _fresh_directory(output_dir: Path) -> Iterator[Path]:
     finally:
         if existed:
             output_dir.mkdir(exist_ok=True)
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for the time of the training, the same in all processes.
+
+    In the unfinished model's folder, which is cleared away after a process that is killed.
+    """
+    if not ranks.is_main():
+        yield Path(ranks.told_by_main(""))
+        return
+    with tempfile.TemporaryDirectory(prefix="training-", dir=folder) as scratch:
+        ranks.told_by_main(scratch)
+        yield Path(scratch)

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.recipe import TrainingRecipe
+from humpback_pipeline.training.arguments import adapter_config, trainer_arguments
 from humpback_pipeline.training.budget import Schedule, learning_rate_at
+from humpback_pipeline.training.divergence import LossWatch
 from humpback_pipeline.training.errors import TrainingDivergedError
 from humpback_pipeline.training.examples import TrainingExample
 from humpback_pipeline.training.loss import completion_nll, keeps_some_logits
 from humpback_pipeline.training.order import training_order
+from humpback_pipeline.training.saved_state import SavedAsSafetensors
 
 
 @dataclass
 class StepLog:
     """What happened so far; written by the trainer, read by its listeners.
 
-    `curve` holds (step counted from 0, mean nats per completion token, learning rate used).
+    `curve` holds (step counted from 0, mean nats per completion token, learning rate used). `watch`
+    judges each loss; it may be replaced, or told of losses, before the training begins.
     """
 
+    watch: LossWatch
     curve: list[tuple[int, float, float]] = field(default_factory=list)
-    example_ids: list[str] = field(default_factory=list)
     learning_rate: float = math.nan
+    grad_norm: float = math.nan
 
 
 def build_trainer(
@@ -36,8 +41,9 @@ def build_trainer(
     schedule: Schedule,
     scratch_dir: Path,
     callbacks: Sequence[Any] = (),
+    run_name: str = "training",
 ) -> Any:
-    """SFTTrainer over pre-rendered examples, with an attribute `step_log`. Nothing is saved by it.
+    """SFTTrainer over pre-rendered examples, with a `step_log`. It saves only what a callback asks.
 
     It differs from TRL's defaults where the paper does (learning-rate line, weight decay, dropout)
     and where they cost time without changing the result: gradient checkpointing, statistics, logits
@@ -47,10 +53,11 @@ def build_trainer(
     from datasets import Dataset
     from trl import SFTTrainer
 
-    log = StepLog()
+    log = StepLog(LossWatch(settings.divergence))
     lengths = [example.n_tokens for example in examples]
+    order = list(training_order(lengths, schedule.batch_size, schedule.steps, settings.seed))
 
-    class CompletionTrainer(SFTTrainer):
+    class CompletionTrainer(SavedAsSafetensors, SFTTrainer):
         # The loss below is a sum over a micro-batch divided by the labelled tokens of the whole
         # step, so every token weighs the same however a step is cut into micro-batches.
         loss_is_scaled_for_ga = True
@@ -64,8 +71,7 @@ def build_trainer(
             """Training reports to nobody."""
 
         def _get_train_sampler(self, train_dataset: Any = None) -> list[int]:
-            order = training_order(lengths, schedule.batch_size, schedule.steps, settings.seed)
-            return list(order)
+            return order
 
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             start, end = settings.learning_rate_start, settings.learning_rate_end
@@ -85,18 +91,23 @@ def build_trainer(
             num_items_in_batch: Any = None,
         ) -> Any:
             ids = [examples[i].example_id for i in inputs.pop("example_index").tolist()]
-            log.example_ids += ids
             # TRL's fused head scores every position in float32 on a CPU, for statistics as well; on
             # a GPU it scores labelled positions only, and saves memory.
             on_cpu = inputs["input_ids"].device.type == "cpu"
             if on_cpu and keeps_some_logits(model) and not self.aux_loss_enabled:
-                loss = completion_nll(model, inputs) / num_items_in_batch
+                # The step's tokens are counted over all processes, whose gradients are averaged.
+                share = self.accelerator.num_processes / num_items_in_batch
+                loss = completion_nll(model, inputs) * share
             else:
                 loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             if not torch.isfinite(loss):
                 step = self.state.global_step + 1
                 raise TrainingDivergedError(f"the loss is {loss.item()}", step, ids)
             return loss
+
+    def examples_of(step: int) -> list[str]:
+        start = (step - 1) * schedule.batch_size
+        return [examples[i].example_id for i in order[start : start + schedule.batch_size]]
 
     collate = Collator(tokenizer.pad_token_id)
     dataset = Dataset.from_dict(
@@ -108,12 +119,12 @@ def build_trainer(
     )
     return CompletionTrainer(
         model=model,
-        args=_arguments(settings, schedule, scratch_dir),
+        args=trainer_arguments(settings, schedule, scratch_dir, run_name),
         train_dataset=dataset,
         processing_class=tokenizer,
         data_collator=collate,
-        peft_config=_peft_config(settings) if settings.method == "lora" else None,
-        callbacks=[_step_listener(log), *callbacks],
+        peft_config=adapter_config(settings),
+        callbacks=[_step_listener(log, examples_of), *callbacks],
     )
 
 
@@ -135,51 +146,11 @@ class Collator:
         return batch
 
 
-def _arguments(settings: TrainingRecipe, schedule: Schedule, scratch_dir: Path) -> Any:
-    import torch
-    from trl import SFTConfig
+def _step_listener(log: StepLog, examples_of: Callable[[int], list[str]]) -> Any:
+    """Keeps the log of steps, and stops a training that has diverged.
 
-    cuda = torch.cuda.is_available()
-    return SFTConfig(
-        output_dir=str(scratch_dir),
-        use_cpu=not cuda,
-        bf16=not cuda or torch.cuda.is_bf16_supported(),
-        max_steps=schedule.steps,
-        per_device_train_batch_size=schedule.micro_batch_size,
-        gradient_accumulation_steps=schedule.accumulation,
-        learning_rate=settings.learning_rate_start,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        max_length=None,  # examples come already cut
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,  # keeps example_index, to name examples in an error
-        dataloader_pin_memory=cuda,
-        logging_steps=1,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-def _peft_config(settings: TrainingRecipe) -> Any:
-    from peft import LoraConfig
-
-    lora = settings.lora
-    targets = lora.target_modules
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        task_type="CAUSAL_LM",
-    )
-
-
-def _step_listener(log: StepLog) -> Any:
+    `examples_of` names the examples of a step, counted from 1, of all processes.
+    """
     from transformers import TrainerCallback
 
     class StepListener(TrainerCallback):
@@ -192,11 +163,13 @@ def _step_listener(log: StepLog) -> Any:
         ) -> None:
             if "loss" not in logs:
                 return
-            norm = float(logs.get("grad_norm", 0.0))
-            if not math.isfinite(norm):
-                what = f"the gradient's norm is {norm}"
-                raise TrainingDivergedError(what, state.global_step, log.example_ids)
-            log.curve.append((state.global_step - 1, float(logs["loss"]), log.learning_rate))
-            log.example_ids.clear()
+            loss, log.grad_norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
+            wrong = log.watch.look(loss)
+            if not math.isfinite(log.grad_norm):
+                wrong = f"the gradient's norm is {log.grad_norm}"
+            if wrong:
+                step = state.global_step
+                raise TrainingDivergedError(wrong, step, examples_of(step))
+            log.curve.append((state.global_step - 1, loss, log.learning_rate))
 
     return StepListener()

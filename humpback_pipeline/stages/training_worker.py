@@ -1,0 +1,117 @@
+"""The program that trains in a process of its own, or in each of several, for a stage.
+
+It speaks JSON over a socket pair, as an engine's process does: `["progress", fields]` and
+`["event", fields]` on the way, from the first process only, and at last `["done", result]` (the
+first one's, else null) or `["failed", fields of Failure]`. One that dies says nothing more.
+
+Not Dagster's Pipes: the stages know nothing of Dagster and serve notebooks and tests just as well,
+an engine's process speaks like this already, and of Pipes' messages only log lines would be used:
+checks and metadata need the finished manifest.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import signal
+import sys
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from humpback_pipeline.generation.memory import ran_out_of_memory
+from humpback_pipeline.generation.process import exit_when_orphaned
+from humpback_pipeline.progress import Progress
+from humpback_pipeline.recipe import TrainingRecipe
+
+WORK, EXAMPLES, HELD_OUT, RENDEZVOUS = "work.json", "examples.parquet", "held_out.parquet", "meet"
+# Their messages say it all; any other error's trace goes to the log.
+EXPECTED = ("BaseModelError", "FileExistsError", "OutOfSpaceError", "ValueError")
+logger = logging.getLogger(__name__)
+
+
+class TrainingWork(BaseModel):
+    """What is to be trained, besides the examples; see `train_model`."""
+
+    base: Path
+    settings: TrainingRecipe
+    output_dir: Path
+    base_identity: dict[str, Any]
+    stage: str
+    trust_remote_code: bool
+    checkpoint_dir: Path
+    log_dir: Path
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `train_model` that JSON can hold."""
+        names = ("base_identity", "stage", "trust_remote_code", "checkpoint_dir", "log_dir")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a training failed; step and example_ids are set for one that diverged."""
+
+    kind: str
+    message: str
+    out_of_memory: bool = False
+    what: str = ""
+    step: int = 0
+    example_ids: list[str] = field(default_factory=list)
+
+
+def work_on(folder: Path, pipe: Connection) -> None:
+    """Train what lies in `folder` and say how it goes."""
+    from humpback_pipeline.training import TrainingEvent, ranks, train_model
+    from humpback_pipeline.training.example_files import read_examples
+
+    def say(kind: str, payload: Any) -> None:
+        pipe.send_bytes(json.dumps([kind, payload]).encode())
+
+    def on_progress(progress: Progress) -> None:
+        say("progress", asdict(progress))
+
+    def on_event(event: TrainingEvent) -> None:
+        say("event", asdict(event))
+
+    try:
+        ranks.join(folder / RENDEZVOUS)
+        work = TrainingWork.model_validate_json((folder / WORK).read_text(encoding="utf-8"))
+        result = train_model(
+            work.base,
+            read_examples(folder / EXAMPLES),
+            read_examples(folder / HELD_OUT),
+            work.settings,
+            work.output_dir,
+            on_progress=on_progress,
+            on_event=on_event,
+            **work.options(),
+        )
+    except Exception as error:
+        failure = _failure(error)
+        if failure.kind not in (*EXPECTED, "TrainingDivergedError"):
+            logger.exception("training")
+        say("failed", asdict(failure))
+    else:
+        say("done", result.as_dict() if ranks.is_main() else None)
+
+
+def _failure(error: Exception) -> Failure:
+    from humpback_pipeline.training import TrainingDivergedError
+
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, TrainingDivergedError):
+        return Failure(kind, text, False, error.what, error.step, list(error.example_ids))
+    return Failure(kind, text, ran_out_of_memory(error))
+
+
+if __name__ == "__main__":
+    # The terminal sends Ctrl-C to all processes of the group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exit_when_orphaned(int(sys.argv[3]))
+    faulthandler.enable()  # a crash in native code names the Python lines that led to it
+    work_on(Path(sys.argv[1]), Connection(int(sys.argv[2])))

@@ -1,0 +1,137 @@
+"""Training in a process of its own: it ends with its stage, its crash stays its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from projects import Project, make_project
+
+from humpback_pipeline.assets.retries import passing_reason
+from humpback_pipeline.progress import Progress
+from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.iteration_names import model_name
+from humpback_pipeline.stages.seed import write_seed_pairs
+from humpback_pipeline.stages.training import train_and_save
+from humpback_pipeline.stages.training_process import TrainingProcessError
+from humpback_pipeline.storage import Manifest
+from humpback_pipeline.training import TrainingDivergedError, TrainingEvent
+
+M0 = model_name(0)
+OWN_PROCESS = {
+    "training.own_process": True,
+    "training.checkpoint_every_steps": 1,
+    "training.dropout": 0.1,
+    "training.steps": 12,
+}
+# A stage that is killed, as a run's worker may be, in the midst of its training.
+KILLED_STAGE = """
+import os, signal
+import psutil
+from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.training import train_and_save
+
+def listen(event):
+    if event.kind == "checkpoint" and event.step == 3:
+        (worker,) = psutil.Process().children()
+        print(worker.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train_and_save(Workspace(load_recipe()), "m0", direction="forward", on_event=listen)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Here and in the processes started: sums in another order differ in their last digits."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def own_process_project(folder: Path, **changes: object) -> Project:
+    """A project whose seeds are read and whose trainings have a process of their own."""
+    project = make_project(folder, shards={}, recipe={**OWN_PROCESS, **changes}, n_pairs=12)
+    write_seed_pairs(project.workspace())
+    return project
+
+
+def train(workspace: Workspace, **listeners: object) -> Manifest:
+    return train_and_save(workspace, M0, direction="forward", **listeners)
+
+
+def test_killed_training_goes_on_by_itself_and_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    project = own_process_project(tmp_path / "project")
+    workspace = project.workspace()
+    stage = subprocess.run(
+        [sys.executable, "-c", KILLED_STAGE],
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert stage.returncode == -signal.SIGKILL
+    worker = int(stage.stdout)
+    deadline_s = time.monotonic() + 20.0
+    while psutil.pid_exists(worker) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(worker)
+    checkpoints = workspace.home / "checkpoints" / M0
+    assert list(checkpoints.glob("*/checkpoint-*"))
+
+    # Where a training runs is none of what shapes it.
+    project.change_recipe(training__own_process=False)
+    resumed = train(project.workspace())
+    assert len(resumed.facts["resumed_at"]) == 1
+    assert 3 <= resumed.facts["resumed_at"][0] < 12
+    assert not checkpoints.exists()
+    assert not list(workspace.models.versions(M0).folder.glob(".tmp-*"))
+    whole = own_process_project(tmp_path / "whole", **{"training.own_process": False})
+    undisturbed = train(whole.workspace())
+    assert undisturbed.facts["resumed_at"] == []
+    assert resumed.facts["train_curve"] == undisturbed.facts["train_curve"]
+    assert resumed.facts["held_out_curve"] == undisturbed.facts["held_out_curve"]
+    assert resumed.files["model.safetensors"] == undisturbed.files["model.safetensors"]
+
+
+def test_crash_of_the_process_is_an_error_that_says_what_to_change(tmp_path: Path) -> None:
+    workspace = own_process_project(tmp_path / "project").workspace()
+    told: list[Progress | TrainingEvent] = []
+
+    def kill_worker(event: TrainingEvent) -> None:
+        told.append(event)
+        if event.kind == "checkpoint":
+            for child in psutil.Process().children():
+                child.kill()
+
+    with pytest.raises(TrainingProcessError, match=r"SIGKILL.*micro_batch_size") as error:
+        train(workspace, on_event=kill_worker, on_progress=told.append)
+    assert passing_reason(error.value)
+    assert not workspace.models.versions(M0).has_current()
+    assert psutil.Process().children() == []
+    (step,) = [event for event in told if isinstance(event, TrainingEvent) and event.kind == "step"]
+    assert step.facts["loss"] > 0
+    assert [progress.done for progress in told if isinstance(progress, Progress)] == [1]
+
+
+def test_error_of_training_reaches_the_stage_as_itself(tmp_path: Path) -> None:
+    rates = {"training.learning_rate_start": 1e4, "training.learning_rate_end": 1e4}
+    workspace = own_process_project(tmp_path / "project", **rates).workspace()
+
+    with pytest.raises(TrainingDivergedError) as error:
+        train(workspace)
+    assert error.value.step > 0
+    assert error.value.example_ids
+    assert psutil.Process().children() == []
