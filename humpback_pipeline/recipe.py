@@ -147,6 +147,8 @@ class TrainingRecipe(Section):
     def _launchable(self) -> TrainingRecipe:
         if self.distributed.processes > 1 and not self.own_process:
             raise ValueError("training.distributed with several processes needs own_process: true")
+        if self.distributed.strategy == "zero3" and self.keep == "best":
+            raise ValueError("keep: best is not possible with zero3; use fsdp2, or keep: last")
         return self
 
     def shaping(self) -> dict[str, object]:

@@ -131,3 +131,37 @@ def test_content_hash_follows_decisions_and_not_places(tmp_path: Path) -> None:
     )
     assert moved.content_hash() == recipe.content_hash()
     assert longer.content_hash() != recipe.content_hash()
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"distributed": {"processes": 2}}, "strategy"),
+        ({"distributed": {"strategy": "fsdp2"}}, "several processes"),
+        ({"distributed": {"processes": 2, "strategy": "ddp", "cpu_offload": True}}, "cpu_offload"),
+        ({"distributed": {"processes": 2, "strategy": "ddp"}, "own_process": False}, "own_process"),
+        ({"distributed": {"strategy": "zero3"}, "keep": "best"}, "keep: last"),
+        ({"report_to": ["tensorboard.dev"]}, "report_to"),
+    ],
+)
+def test_training_that_cannot_be_launched_is_refused(
+    tmp_path: Path, training: dict[str, object], words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe(write(tmp_path, {**MINIMAL, "training": training}))
+
+
+def test_how_a_training_runs_is_no_part_of_what_it_is(tmp_path: Path) -> None:
+    plain = load_recipe(write(tmp_path, MINIMAL))
+    operations = {
+        "own_process": False,
+        "checkpoint_every_s": 60,
+        "report_to": ["wandb"],
+        "divergence": {"loss_ratio": 3},
+    }
+    changed = load_recipe(write(tmp_path, {**MINIMAL, "training": operations}))
+    assert changed.training.shaping() == plain.training.shaping()
+    assert changed.content_hash() == plain.content_hash()
+    best = load_recipe(write(tmp_path, {**MINIMAL, "training": {"keep": "best"}}))
+    assert best.training.shaping() != plain.training.shaping()
+    assert best.content_hash() != plain.content_hash()

@@ -176,22 +176,30 @@ def _attend(
 def _after_failure(
     failure: Failure, member: _Member, members: Sequence[_Member], stage: str
 ) -> Exception:
-    from humpback_pipeline.training import TrainingDivergedError
-
-    if failure.kind == TrainingDivergedError.__name__:
-        return TrainingDivergedError(failure.what, failure.step, failure.example_ids)
-    if failure.kind in _EXPECTED:
-        return _EXPECTED[failure.kind](failure.message)
+    error = error_of(failure, stage)
+    if not isinstance(error, TrainingProcessError) or failure.out_of_memory:
+        return error
     # A process whose neighbour died fails at talking to it; what counts is the neighbour.
     deadline_s = time.monotonic() + 2.0
     for other in members:
         status = None if other is member else other.ended(max(0.0, deadline_s - time.monotonic()))
         if status is not None and status < 0:
             return _after_death(other, stage)
+    return TrainingProcessError(f"{error}\n{_quoted(member)}")
+
+
+def error_of(failure: Failure, stage: str) -> Exception:
+    """The error that a process has told of, as this one raises it."""
+    from humpback_pipeline.training import TrainingDivergedError
+
+    if failure.kind == TrainingDivergedError.__name__:
+        return TrainingDivergedError(failure.what, failure.step, failure.example_ids)
+    if failure.kind in _EXPECTED:
+        return _EXPECTED[failure.kind](failure.message)
     message = f"{stage} failed: {failure.kind}: {failure.message}"
     if failure.out_of_memory:
         return TrainingProcessError(f"{message}\n{SAVE_MEMORY}", "memory ran out")
-    return TrainingProcessError(f"{message}\n{_quoted(member)}")
+    return TrainingProcessError(message)
 
 
 def _after_death(member: _Member, stage: str) -> TrainingProcessError:

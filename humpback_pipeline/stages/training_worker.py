@@ -92,7 +92,7 @@ def work_on(folder: Path, pipe: Connection) -> None:
             **work.options(),
         )
     except Exception as error:
-        failure = _failure(error)
+        failure = failure_of(error)
         if failure.kind not in (*EXPECTED, "TrainingDivergedError"):
             logger.exception("training")
         say("failed", asdict(failure))
@@ -100,7 +100,8 @@ def work_on(folder: Path, pipe: Connection) -> None:
         say("done", result.as_dict() if ranks.is_main() else None)
 
 
-def _failure(error: Exception) -> Failure:
+def failure_of(error: Exception) -> Failure:
+    """An error as the parent is told of it."""
     from humpback_pipeline.training import TrainingDivergedError
 
     kind, text = type(error).__name__, str(error)

@@ -29,7 +29,11 @@ def completion_nll(model: Any, batch: dict[str, Any]) -> Any:
     else:
         logits = model(**inputs, use_cache=False).logits[:, positions]
     labelled = targets != IGNORED_LABEL
-    return cross_entropy(logits[labelled].float(), targets[labelled], reduction="sum")
+    if bool(labelled.all()):  # as in every micro-batch of one: no copy of the logits, none back
+        logits, targets = logits.flatten(0, 1), targets.flatten()
+    else:
+        logits, targets = logits[labelled], targets[labelled]
+    return cross_entropy(logits.float(), targets, reduction="sum")
 
 
 def keeps_some_logits(model: Any) -> bool:

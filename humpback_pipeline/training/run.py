@@ -35,6 +35,7 @@ class TrainingRun:
     `checkpoints` is where they lie; only a `resumable` training writes any to go on from.
     train_curve: see StepLog; held_out_curve: (steps done, mean nats per completion token);
     best_step: that of the lowest held-out loss, the base left out; resumed_at: steps gone on from.
+    gathered: the trained weights, in the main process, where DeepSpeed has shared them out.
     """
 
     examples: Sequence[TrainingExample]
@@ -55,6 +56,7 @@ class TrainingRun:
     clock: StepClock = field(default_factory=StepClock)
     training_s: float = 0.0
     log: StepLog = field(init=False)
+    gathered: dict[str, Any] | None = None
     _report: Callable[[dict[str, float]], None] = field(init=False)
     _last_checkpoint_s: float = field(default_factory=time.monotonic)
 
@@ -89,6 +91,8 @@ class TrainingRun:
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         if self.kept_step != self.schedule.steps:
             snapshot.load_weights(trainer.model, self.checkpoints.best(self.kept_step))
+        if trainer.is_deepspeed_enabled:
+            self.gathered = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         loss = dict(self.held_out_curve).get(self.kept_step)
         self.tell(TrainingEvent("kept", self.kept_step, {} if loss is None else {"loss": loss}))
         return trainer.model

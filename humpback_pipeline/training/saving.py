@@ -25,14 +25,35 @@ def save_model(
     folder: Path,
     identity: Mapping[str, Any],
     trust_remote_code: bool = False,
+    gathered: dict[str, Any] | None = None,
 ) -> None:
     """Write `model` into `folder`, an adapter or a full model in the base's own precision.
 
-    Every process of a training calls it; one writes.
+    Every process of a training calls it; one writes. `gathered`: the weights, where `model` itself
+    does not hold them (DeepSpeed).
     """
     restore_dropout(model.config, base, trust_remote_code=trust_remote_code)
-    if settings.method == "full":
-        model.to(_base_dtype(base, trust_remote_code))
+    _write_weights(model, settings, folder, _base_dtype(base, trust_remote_code), gathered)
+    if not ranks.is_main():
+        return
+    tokenizer.save_pretrained(folder)
+    facts = {"recipe": settings.model_dump(mode="json"), "base": identity, **result.as_dict()}
+    write_json_atomic(folder / TRAINING_FACTS, facts)
+    write_text_atomic(folder / "README.md", _card(settings, result, identity))
+
+
+def _write_weights(
+    model: Any,
+    settings: TrainingRecipe,
+    folder: Path,
+    base_dtype: Any,
+    gathered: dict[str, Any] | None,
+) -> None:
+    if settings.distributed.strategy == "zero3":
+        if ranks.is_main():
+            model.save_pretrained(folder, state_dict=gathered)
+    elif settings.method == "full":
+        model.to(base_dtype)
         # A sharded model is gathered from all processes as it is written.
         if ranks.is_main() or is_sharded(model):
             model.save_pretrained(folder)
@@ -40,12 +61,6 @@ def save_model(
         # What was trained and no more: a sharded base would be gathered whole for nothing.
         weights = {name: weight.detach() for name, weight in trainable(model)}
         model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
-    if not ranks.is_main():
-        return
-    tokenizer.save_pretrained(folder)
-    facts = {"recipe": settings.model_dump(mode="json"), "base": identity, **result.as_dict()}
-    write_json_atomic(folder / TRAINING_FACTS, facts)
-    write_text_atomic(folder / "README.md", _card(settings, result, identity))
 
 
 def _base_dtype(base: Path, trust_remote_code: bool) -> Any:

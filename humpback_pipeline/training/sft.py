@@ -92,7 +92,15 @@ def train_model(
         trained = run.train(_load(base, settings, trust_remote_code), scratch)
         result = _result(run, time.monotonic() - start_s, data)
         save_model(
-            trained, run.tokenizer, base, settings, result, folder, identity, trust_remote_code
+            trained,
+            run.tokenizer,
+            base,
+            settings,
+            result,
+            folder,
+            identity,
+            trust_remote_code,
+            run.gathered,
         )
     return result
 

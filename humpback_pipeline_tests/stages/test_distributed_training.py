@@ -153,3 +153,13 @@ def test_two_fsdp_processes_train_an_adapter_as_one_does(base: Path, tmp_path: P
     theirs = load_file(tmp_path / "alone" / "adapter_model.safetensors")
     assert {name: w.shape for name, w in weights.items()} == {n: w.shape for n, w in theirs.items()}
     assert any(bool(w.any()) for name, w in weights.items() if "lora_B" in name)
+
+
+def test_two_zero3_processes_give_the_losses_of_one(
+    base: Path, alone: tuple[TrainingResult, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("deepspeed")
+    result, _ = train(base, in_two("zero3"), tmp_path)
+    single, folder = alone
+    assert_close(result, single, rel=1e-2)
+    assert_same_model(tmp_path / "model", folder, most=2e-3)

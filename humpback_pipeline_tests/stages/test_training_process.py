@@ -19,8 +19,9 @@ from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.iteration_names import model_name
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.stages.training import train_and_save
-from humpback_pipeline.stages.training_process import TrainingProcessError
-from humpback_pipeline.storage import Manifest
+from humpback_pipeline.stages.training_process import TrainingProcessError, error_of
+from humpback_pipeline.stages.training_worker import failure_of
+from humpback_pipeline.storage import Manifest, OutOfSpaceError
 from humpback_pipeline.training import TrainingDivergedError, TrainingEvent
 
 M0 = model_name(0)
@@ -135,3 +136,15 @@ def test_error_of_training_reaches_the_stage_as_itself(tmp_path: Path) -> None:
     assert error.value.step > 0
     assert error.value.example_ids
     assert psutil.Process().children() == []
+
+
+def test_memory_that_ran_out_in_the_process_names_what_saves_it() -> None:
+    failure = failure_of(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    assert failure.out_of_memory
+    error = error_of(failure, "training m0")
+    assert passing_reason(error) == "memory ran out"
+    for setting in ("micro_batch_size", "max_tokens", "gradient_checkpointing", "lora"):
+        assert setting in str(error)
+    known = error_of(failure_of(OutOfSpaceError("disk: 3 MB free")), "training m0")
+    assert isinstance(known, OutOfSpaceError)
+    assert str(known) == "disk: 3 MB free"
