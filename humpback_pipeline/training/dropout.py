@@ -15,7 +15,9 @@ def hasten_adapter_dropout(model: Any) -> int:
 
     The same dropout by other random numbers: torch draws a Bernoulli number for each activation,
     one at a time, and this takes 16 of 64 random bits (so the probability is exact to 1/65,536).
-    The numbers come from torch's own generator: seeds and checkpoints hold for them too.
+    The numbers come from torch's own generator: seeds and checkpoints hold for them too. PEFT's
+    conversion of every adapter's input to the adapter's float32 is left out under autocast, where
+    the next operation would undo it.
     """
     from torch import nn
 
@@ -26,11 +28,18 @@ def hasten_adapter_dropout(model: Any) -> int:
         dropouts = getattr(layer, "lora_dropout", None)
         if not isinstance(dropouts, nn.ModuleDict):
             continue
+        layer._cast_input_dtype = _cast_without_autocast
         for name, dropout in dropouts.items():
             if type(dropout) is nn.Dropout and not dropout.inplace:
                 dropouts[name] = _bit_dropout()(dropout.p)
                 n += 1
     return n
+
+
+def _cast_without_autocast(x: Any, dtype: Any) -> Any:
+    import torch
+
+    return x if x is None or torch.is_autocast_enabled("cpu") else x.to(dtype)
 
 
 @cache
