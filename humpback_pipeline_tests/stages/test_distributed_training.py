@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from child_processes import children
 from safetensors.torch import load_file
 from tiny_models import save_tiny_model
 
@@ -75,6 +75,7 @@ def train(
     base: Path, settings: TrainingRecipe, folder: Path, listen: OnEvent = ignore_event
 ) -> tuple[TrainingResult, list[Progress]]:
     told: list[Progress] = []
+    before = children()
     work = TrainingWork(
         base=base,
         settings=settings,
@@ -88,7 +89,7 @@ def train(
     try:
         result = train_in_own_process(work, EXAMPLES, HELD_OUT, EngineSlot(), told.append, listen)
     finally:
-        assert psutil.Process().children() == []
+        assert children() == before
     return result, told
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from child_processes import children
 from projects import Project, make_project
 
 from humpback_pipeline.assets.retries import passing_reason
@@ -108,20 +109,20 @@ def test_killed_training_goes_on_by_itself_and_equals_an_uninterrupted_one(tmp_p
 
 
 def test_crash_of_the_process_is_an_error_that_says_what_to_change(tmp_path: Path) -> None:
-    workspace = own_process_project(tmp_path / "project").workspace()
+    workspace, before = own_process_project(tmp_path / "project").workspace(), children()
     told: list[Progress | TrainingEvent] = []
 
     def kill_worker(event: TrainingEvent) -> None:
         told.append(event)
         if event.kind == "checkpoint":
-            for child in psutil.Process().children():
+            for child in children() - before:
                 child.kill()
 
     with pytest.raises(TrainingProcessError, match=r"SIGKILL.*micro_batch_size") as error:
         train(workspace, on_event=kill_worker, on_progress=told.append)
     assert passing_reason(error.value)
     assert not workspace.models.versions(M0).has_current()
-    assert psutil.Process().children() == []
+    assert children() == before
     (step,) = [event for event in told if isinstance(event, TrainingEvent) and event.kind == "step"]
     assert step.facts["loss"] > 0
     assert [progress.done for progress in told if isinstance(progress, Progress)] == [1]
@@ -129,13 +130,13 @@ def test_crash_of_the_process_is_an_error_that_says_what_to_change(tmp_path: Pat
 
 def test_error_of_training_reaches_the_stage_as_itself(tmp_path: Path) -> None:
     rates = {"training.learning_rate_start": 1e4, "training.learning_rate_end": 1e4}
-    workspace = own_process_project(tmp_path / "project", **rates).workspace()
+    workspace, before = own_process_project(tmp_path / "project", **rates).workspace(), children()
 
     with pytest.raises(TrainingDivergedError) as error:
         train(workspace)
     assert error.value.step > 0
     assert error.value.example_ids
-    assert psutil.Process().children() == []
+    assert children() == before
 
 
 def test_memory_that_ran_out_in_the_process_names_what_saves_it() -> None:
