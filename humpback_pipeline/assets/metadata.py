@@ -102,6 +102,15 @@ def counts_table(
     return dg.MetadataValue.md(render_markdown_table(frame))
 
 
+def _mixture_table(uses: Mapping[str, Mapping[str, float]]) -> dg.MetadataValue:
+    """By origin: examples, how often they are used in an epoch, and their share of it."""
+    rows = [
+        {"origin": origin, **{k: round(v, 3) for k, v in part.items()}}
+        for origin, part in uses.items()
+    ]
+    return dg.MetadataValue.md(render_markdown_table(pl.DataFrame(rows)))
+
+
 def plot(png: bytes, alt_text: str) -> dg.MetadataValue:
     """A PNG as Markdown, embedded so that it needs no file server."""
     data = base64.b64encode(png).decode()
@@ -140,6 +149,9 @@ def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
         "loss_curve": sparklines.line([loss for _, loss in steps], f"training loss of {title}"),
         "loss_curve_large": plot(curve, f"loss of {title} over its training steps"),
         "mixture": counts_table(facts["mixture"], "examples"),
+        "mixture_uses": _mixture_table(facts["mixture_uses"]),
+        "kept_step": facts["kept_step"],
+        **({"resumed_at_steps": str(facts["resumed_at"])} if facts["resumed_at"] else {}),
         "steps": facts["steps"],
         "batch_size": facts["batch_size"],
         "tokens": facts["n_tokens"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -16,6 +18,7 @@ from humpback_pipeline.storage import Manifest, remove_leftovers
 
 if TYPE_CHECKING:
     from humpback_pipeline.training import (
+        Mixture,
         OnEvent,
         TrainingExample,
         TrainingPair,
@@ -40,8 +43,7 @@ def train_and_save(
     on from its last checkpoint, below `checkpoints/<name>` of the home. Raises what training
     raises; then nothing named `name` has changed.
     """
-    from humpback_pipeline.models import load_tokenizer
-    from humpback_pipeline.training import build_examples, remove_checkpoints
+    from humpback_pipeline.training import remove_checkpoints
 
     recipe, base = workspace.recipe, workspace.base_model
     inputs = [workspace.datasets.manifest(SEED_PAIRS)]
@@ -56,19 +58,7 @@ def train_and_save(
     )
     if unchanged := workspace.unchanged_model(origin):
         return unchanged
-    seeds = workspace.datasets.read(SEED_PAIRS)
-    train = _pairs(seeds.filter(pl.col("split") == "train"), "seed")
-    mixture = {SEED_PAIRS: len(train)}
-    if curated_set is not None:
-        curated = _pairs(workspace.datasets.read(curated_set), "web")
-        mixture[curated_set] = len(curated)
-        train += curated
-    held_out = _pairs(seeds.filter(pl.col("split") == "dev"), "seed")
-    tokenizer = load_tokenizer(base.path, trust_remote_code=recipe.trust_remote_code)
-    examples, dev = (
-        build_examples(pairs, workspace.prompts, tokenizer, direction, recipe.training.max_tokens)
-        for pairs in (train, held_out)
-    )
+    examples = _examples(workspace, direction, curated_set)
     workspace.save_recipe()
     remove_leftovers(workspace.models.versions(name).folder, older_than_s=0.0)
     checkpoint_dir = workspace.home / "checkpoints" / name
@@ -77,7 +67,7 @@ def train_and_save(
         inputs=origin.inputs,
         sources=origin.sources,
         fingerprint=origin.fingerprint,
-        rows=len(examples.examples),
+        rows=examples.mixture.n_distinct,
     ) as model:
         work = TrainingWork(
             base=base.path,
@@ -89,9 +79,12 @@ def train_and_save(
             checkpoint_dir=checkpoint_dir,
             log_dir=workspace.home / "tensorboard" / name / origin.fingerprint[:16],
         )
-        result = _train(work, examples.examples, dev.examples, on_progress, on_event)
+        result = _train(work, examples.mixture.examples, examples.held_out, on_progress, on_event)
         model.facts.update(
-            result.as_dict(), mixture=mixture, examples_dropped=examples.dropped_counts
+            result.as_dict(),
+            mixture=examples.n_pairs,
+            mixture_uses=examples.mixture.facts(),
+            examples_dropped=examples.dropped,
         )
         if direction == "backward" and result.loss_after is not None:
             # The same figure by the name that it goes by where backward models are compared: mean
@@ -100,6 +93,52 @@ def train_and_save(
     remove_checkpoints(checkpoint_dir)
     assert model.manifest is not None
     return model.manifest
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """What a model is trained on and measured with; n_pairs: dataset → pairs of it."""
+
+    mixture: Mixture
+    held_out: list[TrainingExample]
+    n_pairs: dict[str, int]
+    dropped: dict[str, int]
+
+
+def _examples(workspace: Workspace, direction: Direction, curated_set: str | None) -> _Examples:
+    from humpback_pipeline.models import load_tokenizer
+    from humpback_pipeline.training import build_examples, mix
+
+    recipe = workspace.recipe
+    tokenizer = load_tokenizer(
+        workspace.base_model.path, trust_remote_code=recipe.trust_remote_code
+    )
+    seeds = workspace.datasets.read(SEED_PAIRS)
+    train = _pairs(seeds.filter(pl.col("split") == "train"), "seed")
+    held_out = _pairs(seeds.filter(pl.col("split") == "dev"), "seed")
+    curated = _pairs(workspace.datasets.read(curated_set), "web") if curated_set else []
+    of_seeds, of_curated, dev = (
+        build_examples(
+            pairs,
+            workspace.prompts,
+            tokenizer,
+            direction,
+            recipe.training.max_tokens,
+            recipe.training.over_length,
+        )
+        for pairs in (train, curated, held_out)
+    )
+    return _Examples(
+        mixture=mix(
+            of_seeds.examples,
+            of_curated.examples,
+            recipe.training.mixture,
+            recipe.training.seed,
+        ),
+        held_out=dev.examples,
+        n_pairs={SEED_PAIRS: len(train), **({curated_set: len(curated)} if curated_set else {})},
+        dropped=dict(Counter(of_seeds.dropped_counts) + Counter(of_curated.dropped_counts)),
+    )
 
 
 def _train(

@@ -70,7 +70,9 @@ def train_model(
             f"{ranks.n_processes()}; call torch.distributed.init_process_group first"
         )
     check_extras(settings)
-    schedule = plan(settings, len(examples), ranks.n_planned())
+    # Of different examples: the paper's table knows no repeats, and they are to buy no steps.
+    n_distinct = len({example.example_id for example in examples})
+    schedule = plan(settings, n_distinct, ranks.n_planned())
     identity = _identity(base, base_identity)
     data = {"examples": hash_examples(examples), "held_out": hash_examples(held_out)}
     fingerprint = _fingerprint(data, settings, schedule, identity)

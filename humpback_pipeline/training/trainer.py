@@ -12,6 +12,7 @@ from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.training.arguments import adapter_config, trainer_arguments
 from humpback_pipeline.training.budget import Schedule, learning_rate_at
 from humpback_pipeline.training.divergence import LossWatch
+from humpback_pipeline.training.dropout import hasten_adapter_dropout
 from humpback_pipeline.training.errors import TrainingDivergedError
 from humpback_pipeline.training.examples import TrainingExample
 from humpback_pipeline.training.loss import completion_nll, keeps_some_logits
@@ -117,7 +118,7 @@ def build_trainer(
             "example_index": list(range(len(examples))),
         }
     )
-    return CompletionTrainer(
+    trainer = CompletionTrainer(
         model=model,
         args=trainer_arguments(settings, schedule, scratch_dir, run_name),
         train_dataset=dataset,
@@ -126,6 +127,8 @@ def build_trainer(
         peft_config=adapter_config(settings),
         callbacks=[_step_listener(log, examples_of), *callbacks],
     )
+    hasten_adapter_dropout(trainer.model)
+    return trainer
 
 
 class Collator:
