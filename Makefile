@@ -42,7 +42,7 @@ screenshots: setup  ## Take the README's pictures again from the run that is her
 	@$(BIN)/python docs/screenshots.py
 
 test: setup  ## All tests, with real vLLM and real training steps
-	@$(BIN)/python -m pytest humpback_pipeline_tests -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest humpback_pipeline_tests -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 test-quick: setup  ## Tests that load no real model
 	@$(BIN)/python -m pytest humpback_pipeline_tests -m "not slow"
