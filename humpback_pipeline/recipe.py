@@ -149,6 +149,9 @@ class TrainingRecipe(Section):
         True, description="Train in a process of its own: its end frees all memory, GPU's included."
     )
     distributed: DistributedRecipe = DistributedRecipe()
+    samples: int = Field(
+        4, ge=0, le=16, description="Held-out prompts answered before and after, for its page."
+    )
     report_to: tuple[Literal["wandb", "mlflow"], ...] = Field(
         (), description="Beside TensorBoard's files. Keys come from these tools' own variables."
     )
