@@ -14,11 +14,12 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.storage import atomic_directory, check_free_space, hash_model
 from humpback_pipeline.training import ranks
-from humpback_pipeline.training.arguments import check_extras, sharding
+from humpback_pipeline.training.arguments import check_extras, quantization, sharding
 from humpback_pipeline.training.budget import Schedule, plan
 from humpback_pipeline.training.checkpoints import Checkpoints, training_fingerprint
 from humpback_pipeline.training.events import OnEvent, ignore_event
 from humpback_pipeline.training.examples import TrainingExample, hash_examples
+from humpback_pipeline.training.fit import check_examples_fit
 from humpback_pipeline.training.flops import peak_flops_per_s
 from humpback_pipeline.training.order import training_order
 from humpback_pipeline.training.result import (
@@ -59,7 +60,7 @@ def train_model(
     if nothing had been; the caller removes the folder (`remove_checkpoints`) once the model is
     safe. TensorBoard's files go to `log_dir`, by default into the model's folder. `mixture`, what
     `Mixture.facts` says, is for the card alone. Raises ValueError, BaseModelError, OutOfSpaceError,
-    TrainingDivergedError.
+    TrainingMemoryError, TrainingDivergedError.
     """
     start_s = time.monotonic()
     if not examples:
@@ -81,6 +82,7 @@ def train_model(
     fingerprint = _fingerprint(data, settings, schedule, identity)
     with _output(output_dir) as folder, _scratch(folder) as scratch:
         check_free_space(folder, _needed_bytes(base, settings))
+        check_examples_fit(base, settings, examples, trust_remote_code=trust_remote_code)
         run = TrainingRun(
             examples,
             held_out,
@@ -188,6 +190,7 @@ def _load(base: Path, settings: TrainingRecipe, trust_remote_code: bool) -> Any:
         dtype="float32" if settings.method == "full" else "bfloat16",
         dropout=settings.dropout,
         distributed_config=sharding(settings),
+        quantization=quantization(settings),
         trust_remote_code=trust_remote_code,
     )
 
