@@ -68,8 +68,11 @@ class TrainingRun:
         settings = self.settings
         # Where no process holds the whole model, all would have to write each text together.
         n = settings.samples if settings.distributed.strategy in ("none", "ddp") else 0
-        memory_tokens = self.schedule.micro_batch_size * settings.max_tokens
-        self.samples = Samples(self.held_out, n, self.tokenizer, memory_tokens)
+        # Keys and values take a fraction of what a step keeps for its gradients.
+        batch_tokens = self.schedule.micro_batch_size * settings.max_tokens
+        if not settings.gradient_checkpointing:
+            batch_tokens *= 4
+        self.samples = Samples(self.held_out, n, self.tokenizer, batch_tokens)
 
     @property
     def kept_step(self) -> int:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from humpback_pipeline.training import ranks
@@ -21,19 +22,20 @@ logger = logging.getLogger(__name__)
 class Samples:
     """Continuations of the first `n` held-out prompts of a readable length.
 
-    Written greedily, so no random number is drawn. A batch holds no more tokens than a training
-    step's `memory_tokens`. before, after: a text for each prompt, as far as time allowed.
+    Written greedily, so no random number is drawn, in batches of at most `batch_tokens` tokens.
+    before, after: a text for each prompt, as far as time allowed.
     """
 
     def __init__(
-        self, held_out: Sequence[TrainingExample], n: int, tokenizer: Any, memory_tokens: int
+        self, held_out: Sequence[TrainingExample], n: int, tokenizer: Any, batch_tokens: int
     ) -> None:
         short = [e for e in held_out if len(e.prompt_ids) <= MAX_PROMPT_TOKENS]
         self.examples = short[:n]
         self.before: list[str] = []
         self.after: list[str] = []
         self._tokenizer = tokenizer
-        self._memory_tokens = memory_tokens
+        self._batch_tokens = batch_tokens
+        self._all = short
 
     def write_before(self, model: Any) -> None:
         """Let the untrained `model` continue the prompts; the main process does."""
@@ -47,23 +49,27 @@ class Samples:
         """Of each prompt: prompt, expected, before and after, of at most 400 characters each.
 
         Prompts without a text afterwards are left out; `before` is empty where none was written.
+        Lines that all held-out prompts begin or end with, the template's words, are not shown.
         """
+        prompts = _told_apart([self._text(example.prompt_ids) for example in self._all])
         before = [*self.before, *[""] * (len(self.examples) - len(self.before))]
         return [
             {
-                "prompt": _shortened(self._text(example.prompt_ids)),
+                "prompt": _shortened(prompt),
                 "expected": _shortened(self._text(example.completion_ids)),
                 "before": first,
                 "after": last,
             }
-            for example, first, last in zip(self.examples, before, self.after, strict=False)
+            for prompt, example, first, last in zip(
+                prompts, self.examples, before, self.after, strict=False
+            )
         ]
 
     def _continued(self, model: Any) -> list[str]:
         if not self.examples or not ranks.is_main():
             return []
         longest = max(len(example.prompt_ids) for example in self.examples)
-        n = max(1, self._memory_tokens // (longest + MAX_NEW_TOKENS))
+        n = max(1, self._batch_tokens // (longest + MAX_NEW_TOKENS))
         texts: list[str] = []
         deadline_s = time.monotonic() + MAX_S
         with _undisturbed(model):
@@ -122,6 +128,23 @@ def _undisturbed(model: Any) -> Iterator[None]:
             yield
         finally:
             model.train(was_training)
+
+
+def _told_apart(texts: list[str]) -> list[str]:
+    """`texts` without the whole lines that all of them begin with, and end with."""
+    if len(set(texts)) < 2:
+        return texts
+    all_lines = [text.split("\n") for text in texts]
+    first = _n_shared(all_lines)
+    last = _n_shared([lines[first:][::-1] for lines in all_lines])
+    rest = ["\n".join(lines[first : len(lines) - last]) for lines in all_lines]
+    return [shown or text for shown, text in zip(rest, texts, strict=True)]
+
+
+def _n_shared(all_lines: list[list[str]]) -> int:
+    """How many lines all begin with."""
+    side_by_side = zip(*all_lines, strict=False)
+    return sum(1 for _ in takewhile(lambda lines: len(set(lines)) == 1, side_by_side))
 
 
 def _as_list(value: Any) -> list[Any]:

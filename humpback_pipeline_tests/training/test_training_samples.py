@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from humpback_pipeline.chat import load_prompts
 from humpback_pipeline.models import load_tokenizer
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.recipe_training import OPERATIONS
-from humpback_pipeline.training import TrainingEvent, TrainingExample, TrainingResult, train_model
+from humpback_pipeline.training import (
+    TrainingEvent,
+    TrainingExample,
+    TrainingPair,
+    TrainingResult,
+    build_examples,
+    train_model,
+)
 from humpback_pipeline.training import samples as samples_module
+from humpback_pipeline.training.samples import Samples
 
 EXAMPLES = [
     TrainingExample(f"e{i}", tuple(range(10, 14 + i)), (*range(60 + 9 * i, 68 + 9 * i), 2))
@@ -114,3 +123,25 @@ def test_texts_are_short_few_and_bounded_in_time(
     monkeypatch.setattr(samples_module, "MAX_S", 0.0)
     late = train_model(tiny_base, EXAMPLES, EXAMPLES, wanted, tmp_path / "late")
     assert late.samples == []
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_prompts_are_shown_without_the_words_they_share(
+    direction: str, tiny_base: Path, settings: TrainingRecipe
+) -> None:
+    tokenizer = load_tokenizer(tiny_base)
+    texts = [("Why salt?", "Rivers.\nThey carry it."), ("Why blue?", "Water."), ("How?", "So.")]
+    pairs = [TrainingPair(str(n), *pair) for n, pair in enumerate(texts)]
+    examples = build_examples(pairs, load_prompts(), tokenizer, direction, 1_000).examples
+    samples = Samples(examples, 2, tokenizer, 1_000)
+    samples.before, samples.after = ["one"], ["two", "three"]
+    prompt, expected = (0, 1) if direction == "forward" else (1, 0)
+    assert samples.facts() == [
+        {
+            "prompt": texts[n][prompt],
+            "expected": texts[n][expected],
+            "before": before,
+            "after": after,
+        }
+        for n, (before, after) in enumerate([("one", "two"), ("", "three")])
+    ]
