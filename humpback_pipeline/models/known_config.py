@@ -31,10 +31,15 @@ def _of_the_hub(name: str) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repository, _, revision = name.partition("@")
-    try:
-        return Path(hf_hub_download(repository, "config.json", revision=revision or None)).parent
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
-        return None
+    for local in (True, False):  # what is here is not asked for over a network that may be slow
+        try:
+            path = hf_hub_download(
+                repository, "config.json", revision=revision or None, local_files_only=local
+            )
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
+            continue
+        return Path(path).parent
+    return None
 
 
 def _of_a_wheel(requirement: str, cache: Path) -> Path | None:
