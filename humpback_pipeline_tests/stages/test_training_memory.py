@@ -7,15 +7,26 @@ from pathlib import Path
 
 import pytest
 from projects import make_project
+from tiny_models import save_tiny_model
 
 from humpback_pipeline import models
+from humpback_pipeline.generation import EngineSlot
 from humpback_pipeline.models import sources
 from humpback_pipeline.preflight import check_before_work
+from humpback_pipeline.progress import ignore_progress
+from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.stages.training import train_and_save
-from humpback_pipeline.stages.training_process import error_of
-from humpback_pipeline.stages.training_worker import failure_of
-from humpback_pipeline.training import TrainingMemoryError, fit
+from humpback_pipeline.stages.training_process import error_of, train_in_own_process
+from humpback_pipeline.stages.training_worker import TrainingWork, failure_of
+from humpback_pipeline.training import (
+    TrainingExample,
+    TrainingMemoryError,
+    estimate_memory,
+    fit,
+    ignore_event,
+    model_shape,
+)
 
 
 def test_preflight_says_what_training_takes_and_stops_before_the_base_model(
@@ -67,3 +78,57 @@ def test_refusal_in_its_own_process_reaches_the_stage_as_itself() -> None:
     error = error_of(failure, "training m0")
     assert isinstance(error, TrainingMemoryError)
     assert str(error) == "this training will not fit: …"
+
+
+def save_middling_model(folder: Path) -> Path:
+    """Large enough for its training to outweigh the libraries: 38 million parameters."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    save_tiny_model(folder)
+    config = LlamaConfig(
+        vocab_size=8_000,
+        hidden_size=512,
+        num_hidden_layers=10,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        intermediate_size=1_536,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "checkpointing"), [("full", False), ("lora", True)])
+def test_real_training_takes_what_was_estimated(
+    method: str, checkpointing: bool, tmp_path: Path
+) -> None:
+    base = save_middling_model(tmp_path / "base")
+    settings = TrainingRecipe(
+        method=method,
+        gradient_checkpointing=checkpointing,
+        dropout=0.0,
+        batch_size=4,
+        micro_batch_size=2,
+        steps=2,
+        max_tokens=512,
+        samples=0,
+    )
+    examples = [TrainingExample(f"e{i}", (10, 11, 12), (*[20 + i] * 508, 2)) for i in range(4)]
+    work = TrainingWork(
+        base=base,
+        settings=settings,
+        output_dir=tmp_path / "model",
+        base_identity={"spec": "middling", "content_hash": "0" * 64},
+        stage="m0",
+        trust_remote_code=False,
+        checkpoint_dir=tmp_path / "checkpoints",
+        log_dir=tmp_path / "logs",
+    )
+    result = train_in_own_process(
+        work, examples, examples[:2], EngineSlot(), ignore_progress, ignore_event
+    )
+    expected = estimate_memory(model_shape(base, settings), settings, "cpu")
+    assert result.peak_memory_bytes == pytest.approx(expected.total, rel=0.15)
