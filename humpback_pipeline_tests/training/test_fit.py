@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from published_models import save_llama_config
+from published_models import LLAMAS, save_llama_config
 from tiny_models import save_tiny_model
 
 from humpback_pipeline.models import known_config
 from humpback_pipeline.recipe import TrainingRecipe, load_recipe
+from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.recipe_training import DistributedRecipe
 from humpback_pipeline.training import (
     TrainingExample,
     TrainingMemoryError,
     check_fits,
+    estimate_memory,
     fit,
     free_room,
+    model_shape,
     train_model,
     whole_room,
 )
@@ -142,3 +146,20 @@ def test_config_is_known_before_the_model_is(
     assert fetched == [("somebody/model", "config.json")]
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     assert known_config("hf:somebody/model") is None
+
+
+def test_documented_figures_are_the_estimates(tmp_path: Path) -> None:
+    text = (PACKAGE_DIR.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    columns = [("none", 1), ("fsdp2", 2), ("fsdp2", 4), ("fsdp2", 8), ("zero3", 8)]
+    rows = re.findall(r"^\| (\d+B) \| `(\w+)` \|(.*)\|$", text, re.MULTILINE)
+    assert len(rows) == 9
+    bases = {size: save_llama_config(tmp_path / size, size) for size in LLAMAS}
+    for size, method, cells in rows:
+        settings = TrainingRecipe(method=method, gradient_checkpointing=True)
+        shape = model_shape(bases[size], settings)
+        for (strategy, n), cell in zip(columns, cells.split("|"), strict=True):
+            if not cell.strip():
+                continue
+            spread = DistributedRecipe(strategy=strategy, processes=n)
+            needs = estimate_memory(shape, settings.model_copy(update={"distributed": spread}))
+            assert f"{needs.total / GIB:,.1f}" == cell.strip(), (size, method, strategy, n)
