@@ -56,7 +56,9 @@ def whole_room(settings: TrainingRecipe) -> Room:
     import torch
 
     n = torch.cuda.device_count()
-    return _of_machine(settings) if n == 0 else Room("cuda", f"each of {n} GPUs", _smallest_gpu())
+    if n == 0:
+        return _of_machine(settings)
+    return Room("cuda", "the GPU" if n == 1 else f"each of {n} GPUs", _smallest_gpu())
 
 
 def check_fits(
@@ -91,7 +93,7 @@ def check_fits(
     lines = [f"this training will not fit: {what}.", needs.table(), "What would help:"]
     for words, other in _remedies(base, settings, room, longest_tokens, trust_remote_code):
         still = other.total > room.n_bytes or bool(_beyond_machine(other))
-        lines.append(f"  {words}: {in_gib(other.total)}{', still too much' if still else ''}")
+        lines.append(f"  {words} → {in_gib(other.total)}{', still too much' if still else ''}")
     raise TrainingMemoryError("\n".join(lines))
 
 
