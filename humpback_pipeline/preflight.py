@@ -31,6 +31,7 @@ def check_before_work(workspace: Workspace) -> Iterator[str]:
         _check_corpus,
         _check_evaluation,
         _check_endpoint,
+        _check_training_memory,
         _check_base_model,
         _check_judge,
         _check_alerts,
@@ -96,6 +97,21 @@ def _check_endpoint(workspace: Workspace) -> str:
     from humpback_pipeline.generation import check_endpoint
 
     return f"endpoint: {check_endpoint(settings.endpoint)}"
+
+
+def _check_training_memory(workspace: Workspace) -> str:
+    from humpback_pipeline.models import known_config
+    from humpback_pipeline.training import check_fits, whole_room
+    from humpback_pipeline.training.arguments import check_extras
+
+    recipe = workspace.recipe
+    check_extras(recipe.training)
+    config = known_config(recipe.base_model, workspace.cache_dir)
+    if config is None:
+        return "training memory: unknown until the base model is here; asked before each training"
+    room = whole_room(recipe.training)
+    fits = check_fits(config, recipe.training, room, trust_remote_code=recipe.trust_remote_code)
+    return f"training memory: {fits}"
 
 
 def _check_base_model(workspace: Workspace) -> str:

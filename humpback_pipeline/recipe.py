@@ -118,7 +118,9 @@ class LoraRecipe(Section):
 class TrainingRecipe(Section):
     """Supervised finetuning (paper section 3.1); empty batch and steps follow the paper's table."""
 
-    method: Literal["full", "lora"] = "full"
+    method: Literal["full", "lora", "qlora"] = Field(
+        "full", description="qlora: LoRA on a base in 4 bits (NF4); needs the extra qlora."
+    )
     lora: LoraRecipe = LoraRecipe()
     learning_rate_start: float = Field(1e-5, gt=0)
     learning_rate_end: float = Field(9e-6, gt=0)
@@ -149,6 +151,9 @@ class TrainingRecipe(Section):
         True, description="Train in a process of its own: its end frees all memory, GPU's included."
     )
     distributed: DistributedRecipe = DistributedRecipe()
+    samples: int = Field(
+        4, ge=0, le=16, description="Held-out prompts answered before and after, for its page."
+    )
     report_to: tuple[Literal["wandb", "mlflow"], ...] = Field(
         (), description="Beside TensorBoard's files. Keys come from these tools' own variables."
     )
@@ -157,6 +162,10 @@ class TrainingRecipe(Section):
     def _launchable(self) -> TrainingRecipe:
         if self.distributed.processes > 1 and not self.own_process:
             raise ValueError("training.distributed with several processes needs own_process: true")
+        if self.method == "qlora" and self.distributed.strategy in ("fsdp2", "zero3"):
+            raise ValueError(
+                "method: qlora cannot be shared out; use strategy none or ddp, or method: lora"
+            )
         if self.distributed.strategy == "zero3" and self.keep == "best":
             raise ValueError("keep: best is not possible with zero3; use fsdp2, or keep: last")
         return self

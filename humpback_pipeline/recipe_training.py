@@ -18,6 +18,7 @@ OPERATIONS = frozenset(
         "divergence",
         "own_process",
         "report_to",
+        "samples",
     }
 )
 

@@ -118,6 +118,7 @@ def tiny_recipe(folder: Path) -> dict[str, Any]:
             "learning_rate_end": 9e-3,
             "dropout": 0.0,
             "own_process": False,
+            "samples": 0,
         },
         "evaluation": {
             "prompts": "bundled:evaluation_prompts.jsonl",

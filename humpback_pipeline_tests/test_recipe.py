@@ -62,7 +62,7 @@ def test_unknown_field_error_names_file_line_and_nearest_field(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [
-        ("training", "method", "qlora"),
+        ("training", "method", "dora"),
         ("training", "steps", 0),
         ("curation", "iterations", -1),
         ("corpus", "extractor", "magic"),

@@ -26,12 +26,12 @@ from humpback_pipeline.assets.dataset_checks import DATASET_CHECKS, shard_checks
 from humpback_pipeline.assets.metadata import (
     add_partition_metadata,
     manifest_metadata,
-    training_metadata,
 )
 from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.assets.training_events import log_training
+from humpback_pipeline.assets.training_page import training_metadata
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.resources import WorkspaceResource
@@ -118,7 +118,7 @@ def _model_asset(name: str, iteration: int) -> dg.AssetsDefinition:
             metadata={
                 **({CARRIED_FROM: carried} if carried else {}),
                 **likelihood_metadata(opened, name),
-                **training_metadata(manifest.facts, title),
+                **training_metadata(opened, manifest, title),
                 **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(context, outcomes),

@@ -10,12 +10,13 @@ from humpback_pipeline.assets.checks import check_results, check_specs
 from humpback_pipeline.assets.common import asset_settings, log_progress
 from humpback_pipeline.assets.curated_set import curated_asset
 from humpback_pipeline.assets.curation_scores import scores_asset
-from humpback_pipeline.assets.metadata import manifest_metadata, training_metadata
+from humpback_pipeline.assets.metadata import manifest_metadata
 from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
 from humpback_pipeline.assets.rater_calibration import rater_calibration_asset
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.assets.training_events import log_training
+from humpback_pipeline.assets.training_page import training_metadata
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.augmentation import AUGMENTED_SET, BACKWARD_MODEL
 from humpback_pipeline.stages.carrying import CARRIED_FROM
@@ -82,7 +83,7 @@ def _model_asset(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
                 **({CARRIED_FROM: carried} if carried else {}),
-                **training_metadata(manifest.facts, f"M_{iteration}"),
+                **training_metadata(opened, manifest, f"M_{iteration}"),
                 **manifest_metadata(opened, manifest, context),
             },
             check_results=check_results(context, model_checks(opened, manifest)),

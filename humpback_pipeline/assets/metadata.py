@@ -11,7 +11,7 @@ import polars as pl
 from humpback_pipeline.assets import sparklines
 from humpback_pipeline.assets.columns import describe_column
 from humpback_pipeline.assets.links import inputs_table
-from humpback_pipeline.evaluation.plots import lengths_histogram, loss_curve, ratings_histogram
+from humpback_pipeline.evaluation.plots import lengths_histogram, ratings_histogram
 from humpback_pipeline.evaluation.tables import render_markdown_table
 from humpback_pipeline.lineage.links import artefact_url
 from humpback_pipeline.stages import Workspace
@@ -102,15 +102,6 @@ def counts_table(
     return dg.MetadataValue.md(render_markdown_table(frame))
 
 
-def _mixture_table(uses: Mapping[str, Mapping[str, float]]) -> dg.MetadataValue:
-    """By origin: examples, how often they are used in an epoch, and their share of it."""
-    rows = [
-        {"origin": origin, **{k: round(v, 3) for k, v in part.items()}}
-        for origin, part in uses.items()
-    ]
-    return dg.MetadataValue.md(render_markdown_table(pl.DataFrame(rows)))
-
-
 def plot(png: bytes, alt_text: str) -> dg.MetadataValue:
     """A PNG as Markdown, embedded so that it needs no file server."""
     data = base64.b64encode(png).decode()
@@ -131,35 +122,6 @@ def length_plot(name: str, lengths: pl.Series, label: str) -> dict[str, dg.Metad
     return {
         name: sparklines.bars(values, 0, max(values, default=1), label),
         f"{name}_large": large,
-    }
-
-
-def training_metadata(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """Metadata of a trained model: loss before and after, curve, speed, mixture."""
-    # A manifest read back has null where a loss was not a number.
-    steps = [(step, loss) for step, loss, _ in facts["train_curve"] if loss is not None]
-    held_out = [(step, loss) for step, loss in facts["held_out_curve"] if loss is not None]
-    curve = loss_curve(steps, held_out, title=title)
-    losses = {
-        "held_out_loss_before": facts["loss_before"],
-        "held_out_loss_after": facts["loss_after"],
-    }
-    return {
-        **{name: round(loss, 4) for name, loss in losses.items() if loss is not None},
-        "loss_curve": sparklines.line([loss for _, loss in steps], f"training loss of {title}"),
-        "loss_curve_large": plot(curve, f"loss of {title} over its training steps"),
-        "mixture": counts_table(facts["mixture"], "examples"),
-        "mixture_uses": _mixture_table(facts["mixture_uses"]),
-        "kept_step": facts["kept_step"],
-        **({"resumed_at_steps": str(facts["resumed_at"])} if facts["resumed_at"] else {}),
-        "steps": facts["steps"],
-        "batch_size": facts["batch_size"],
-        "tokens": facts["n_tokens"],
-        "tokens_per_s": round(facts["tokens_per_s"], 1),
-        "training_s": round(facts["training_s"], 1),
-        "peak_memory_mb": round(facts["peak_memory_bytes"] / 1e6),
-        "examples_cut": facts["n_truncated"],
-        "examples_dropped": counts_table(facts["examples_dropped"]),
     }
 
 

@@ -10,6 +10,7 @@ from humpback_pipeline.models.base import (
 from humpback_pipeline.models.checks import CheckedModel, check_base_model
 from humpback_pipeline.models.content import content_hash
 from humpback_pipeline.models.errors import BaseModelError
+from humpback_pipeline.models.known_config import known_config
 from humpback_pipeline.models.loading import load_causal_lm, load_tokenizer
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "content_hash",
     "default_cache_dir",
     "fetch_directory",
+    "known_config",
     "load_causal_lm",
     "load_tokenizer",
     "resolve_base_model",

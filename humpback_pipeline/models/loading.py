@@ -46,13 +46,15 @@ def load_causal_lm(
     dropout: float | None = None,
     device: str | None = None,
     distributed_config: Any = None,
+    quantization: Any = None,
     trust_remote_code: bool = False,
 ) -> Any:
     """The model in `path`, in evaluation mode, on `device` (default: a GPU if there is one).
 
     `dropout` replaces the probabilities of every dropout its architecture has. With transformers'
-    `distributed_config` each process of a group loads its part alone, where that is to be. Raises
-    BaseModelError for a directory that is no full model, such as an adapter.
+    `distributed_config` each process of a group loads its part alone, where that is to be; with a
+    `quantization` (BitsAndBytesConfig) it is put into few bits while loading. Raises BaseModelError
+    for a directory that is no full model, such as an adapter.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -61,17 +63,33 @@ def load_causal_lm(
     config = AutoConfig.from_pretrained(Path(path), trust_remote_code=trust_remote_code)
     if dropout is not None:
         set_dropout(config, dropout)
+    options: dict[str, Any] = {}
+    if distributed_config is not None:
+        options["distributed_config"] = distributed_config
+    if quantization is not None:  # goes to its device as it is loaded, never there in full
+        here = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+        options |= {"quantization_config": quantization, "device_map": {"": device or here}}
     model = AutoModelForCausalLM.from_pretrained(
         Path(path),
         config=config,
         dtype=getattr(torch, dtype),
         use_safetensors=True,
         trust_remote_code=trust_remote_code,
-        **({} if distributed_config is None else {"distributed_config": distributed_config}),
+        **options,
     )
-    if distributed_config is not None:
+    if quantization is not None:
+        _keep_trainable(model)
+    if options:
         return model.eval()
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def _keep_trainable(model: Any) -> None:
+    # On a CPU bitsandbytes repacks a 4-bit layer for inference the first time it is asked in
+    # evaluation mode; gradients do not pass through it ever after.
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def set_dropout(config: Any, probability: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -62,6 +63,7 @@ def train_and_save(
     workspace.save_recipe()
     remove_leftovers(workspace.models.versions(name).folder, older_than_s=0.0)
     checkpoint_dir = workspace.home / "checkpoints" / name
+    logs = Path("tensorboard") / name / origin.fingerprint[:16]
     with workspace.models.new(
         name,
         inputs=origin.inputs,
@@ -77,7 +79,8 @@ def train_and_save(
             stage=f"training {name}",
             trust_remote_code=recipe.trust_remote_code,
             checkpoint_dir=checkpoint_dir,
-            log_dir=workspace.home / "tensorboard" / name / origin.fingerprint[:16],
+            log_dir=workspace.home / logs,
+            mixture=examples.mixture.facts(),
         )
         result = _train(work, examples.mixture.examples, examples.held_out, on_progress, on_event)
         model.facts.update(
@@ -85,6 +88,7 @@ def train_and_save(
             mixture=examples.n_pairs,
             mixture_uses=examples.mixture.facts(),
             examples_dropped=examples.dropped,
+            tensorboard=logs.as_posix(),
         )
         if direction == "backward" and result.loss_after is not None:
             # The same figure by the name that it goes by where backward models are compared: mean

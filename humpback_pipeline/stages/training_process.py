@@ -46,7 +46,7 @@ EXIT_TIMEOUT_S = 30.0
 LAST_LINES = 20
 SAVE_MEMORY = (
     "Lower training.micro_batch_size or training.max_tokens, set "
-    "training.gradient_checkpointing: true, or train with method: lora."
+    "training.gradient_checkpointing: true, or train with method: lora or qlora."
 )
 _EXPECTED: dict[str, type[Exception]] = {
     error.__name__: error
@@ -190,10 +190,12 @@ def _after_failure(
 
 def error_of(failure: Failure, stage: str) -> Exception:
     """The error that a process has told of, as this one raises it."""
-    from humpback_pipeline.training import TrainingDivergedError
+    from humpback_pipeline.training import TrainingDivergedError, TrainingMemoryError
 
     if failure.kind == TrainingDivergedError.__name__:
         return TrainingDivergedError(failure.what, failure.step, failure.example_ids)
+    if failure.kind == TrainingMemoryError.__name__:
+        return TrainingMemoryError(failure.message)
     if failure.kind in _EXPECTED:
         return _EXPECTED[failure.kind](failure.message)
     message = f"{stage} failed: {failure.kind}: {failure.message}"

@@ -30,7 +30,13 @@ from humpback_pipeline.recipe import TrainingRecipe
 
 WORK, EXAMPLES, HELD_OUT, RENDEZVOUS = "work.json", "examples.parquet", "held_out.parquet", "meet"
 # Their messages say it all; any other error's trace goes to the log.
-EXPECTED = ("BaseModelError", "FileExistsError", "OutOfSpaceError", "ValueError")
+EXPECTED = (
+    "BaseModelError",
+    "FileExistsError",
+    "OutOfSpaceError",
+    "TrainingMemoryError",
+    "ValueError",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -45,10 +51,12 @@ class TrainingWork(BaseModel):
     trust_remote_code: bool
     checkpoint_dir: Path
     log_dir: Path
+    mixture: dict[str, dict[str, float]] = {}
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `train_model` that JSON can hold."""
-        names = ("base_identity", "stage", "trust_remote_code", "checkpoint_dir", "log_dir")
+        places = ("checkpoint_dir", "log_dir")
+        names = ("base_identity", "stage", "trust_remote_code", "mixture", *places)
         return {name: getattr(self, name) for name in names}
 
 

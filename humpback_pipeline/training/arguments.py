@@ -11,7 +11,12 @@ from humpback_pipeline.training import ranks
 from humpback_pipeline.training.budget import Schedule
 
 # Module that a setting needs → the extra that installs it.
-EXTRAS = {"deepspeed": "deepspeed", "wandb": "wandb", "mlflow": "mlflow"}
+EXTRAS = {
+    "bitsandbytes": "qlora",
+    "deepspeed": "deepspeed",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+}
 
 
 def check_extras(settings: TrainingRecipe) -> None:
@@ -19,6 +24,8 @@ def check_extras(settings: TrainingRecipe) -> None:
     needed: dict[str, str] = {name: f"training.report_to: {name}" for name in settings.report_to}
     if settings.distributed.strategy == "zero3":
         needed["deepspeed"] = "training.distributed.strategy: zero3"
+    if settings.method == "qlora":
+        needed["bitsandbytes"] = "training.method: qlora"
     for module, setting in needed.items():
         if importlib.util.find_spec(module) is None:
             raise ValueError(
@@ -107,11 +114,29 @@ def zero3_config(cpu_offload: bool) -> dict[str, Any]:
     }
 
 
+def quantization(settings: TrainingRecipe) -> Any:
+    """transformers' BitsAndBytesConfig of QLoRA (Dettmers et al., 2023), or None.
+
+    NormalFloat of 4 bits, its scales quantized again, arithmetic in bf16.
+    """
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if settings.method != "qlora":
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
 def adapter_config(settings: TrainingRecipe) -> Any:
     """PEFT's LoraConfig, or None for full finetuning."""
     from peft import LoraConfig
 
-    if settings.method != "lora":
+    if settings.method == "full":
         return None
     lora = settings.lora
     targets = lora.target_modules

@@ -21,3 +21,7 @@ class TrainingDivergedError(RuntimeError):
             "training.learning_rate_start, or look at these examples; at step 0 or 1 the base "
             "model's weights may be damaged."
         )
+
+
+class TrainingMemoryError(ValueError):
+    """A training would not fit into memory; the message says by how much and what would help."""

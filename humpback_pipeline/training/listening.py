@@ -27,8 +27,8 @@ def run_listener(run: TrainingRun) -> Any:
     class RunListener(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             run.clock.start()
-            if not run.held_out_curve:
-                run.measure(kwargs["model"], 0)
+            if not run.resumed_at:
+                run.begin(kwargs["model"])
             # Counted from here, and from what went before: a rate has no part in loading.
             listener = run.on_progress if ranks.is_main() else ignore_progress
             self.meter = ProgressMeter(run.stage, steps, "steps", listener, done=state.global_step)

@@ -26,7 +26,9 @@ class TrainingResult:
 
     Tokens are those trained on, repeats counted, padding not; `tokens_per_s` is over the training
     steps alone, `elapsed_s` over everything in the process that finished it. `peak_memory_bytes` is
-    that of the process that held most.
+    that of the process that held most. `model_flops` are those of the whole training (see
+    TrainingFlops), `utilisation` the share that `model_flops_per_s` are of the peak of all devices
+    (None where that is unknown). `samples`: see Samples.facts.
     """
 
     loss_before: float | None
@@ -50,6 +52,11 @@ class TrainingResult:
     kept_step: int = 0
     resumed_at: list[int] = field(default_factory=list)
     n_processes: int = 1
+    model_flops: float = 0.0
+    model_flops_per_s: float = 0.0
+    peak_flops_per_s: float | None = None
+    utilisation: float | None = None
+    samples: list[dict[str, str]] = field(default_factory=list)
     hardware: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -20,8 +20,10 @@ from humpback_pipeline.training.checkpoints import Checkpoints, folder_bytes, re
 from humpback_pipeline.training.clock import StepClock
 from humpback_pipeline.training.events import OnEvent, TrainingEvent, ignore_event
 from humpback_pipeline.training.examples import TrainingExample
+from humpback_pipeline.training.flops import TrainingFlops, count_flops
 from humpback_pipeline.training.listening import run_listener
 from humpback_pipeline.training.loss import held_out_loss
+from humpback_pipeline.training.samples import Samples
 from humpback_pipeline.training.tracking import tensorboard_callbacks
 from humpback_pipeline.training.trainer import Collator, StepLog, build_trainer
 
@@ -56,9 +58,21 @@ class TrainingRun:
     clock: StepClock = field(default_factory=StepClock)
     training_s: float = 0.0
     log: StepLog = field(init=False)
+    samples: Samples = field(init=False)
+    flops: TrainingFlops = field(init=False)
     gathered: dict[str, Any] | None = None
     _report: Callable[[dict[str, float]], None] = field(init=False)
     _last_checkpoint_s: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        # Where no process holds the whole model, all would have to write each text together.
+        n = settings.samples if settings.distributed.strategy in ("none", "ddp") else 0
+        # Keys and values take a fraction of what a step keeps for its gradients.
+        batch_tokens = self.schedule.micro_batch_size * settings.max_tokens
+        if not settings.gradient_checkpointing:
+            batch_tokens *= 4
+        self.samples = Samples(self.held_out, n, self.tokenizer, batch_tokens)
 
     @property
     def kept_step(self) -> int:
@@ -86,11 +100,13 @@ class TrainingRun:
         trainer.clock, trainer.on_saved = self.clock, self._saved
         self.log, self.train_curve = trainer.step_log, trainer.step_log.curve
         self._report = partial(_report, trainer)
+        self.flops = count_flops(trainer.model)
         last = self._take_up()
         self._last_checkpoint_s = time.monotonic()
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         if self.kept_step != self.schedule.steps:
             snapshot.load_weights(trainer.model, self.checkpoints.best(self.kept_step))
+        self.samples.write_after(trainer.model)
         if trainer.is_deepspeed_enabled:
             self.gathered = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         loss = dict(self.held_out_curve).get(self.kept_step)
@@ -105,7 +121,14 @@ class TrainingRun:
             "best_step": self.best_step,
             "resumed_at": self.resumed_at,
             "training_s": self.clock.seconds,
+            "samples_before": self.samples.before,
         }
+
+    def begin(self, model: Any) -> None:
+        """Measure the untrained `model`, and keep what it writes."""
+        self.measure(model, 0)
+        with self.clock.standing():
+            self.samples.write_before(model)
 
     def measure(self, model: Any, step: int) -> float | None:
         """Take the held-out loss; put the best weights by, if they are wanted."""
@@ -158,6 +181,7 @@ class TrainingRun:
         self.held_out_curve[:] = [tuple(point) for point in facts["held_out_curve"]]
         self.best_step, self.clock.before_s = facts["best_step"], facts["training_s"]
         self.resumed_at = [*facts["resumed_at"], step]
+        self.samples.before = facts.get("samples_before", [])
         if self.held_out_curve:
             self.log.watch.begin(self.held_out_curve[0][1])
         for _, loss, _ in self.train_curve:

@@ -10,6 +10,7 @@ from humpback_pipeline.models.loading import restore_dropout
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.storage import write_json_atomic, write_text_atomic
 from humpback_pipeline.training import ranks
+from humpback_pipeline.training.card import CARD, model_card
 from humpback_pipeline.training.result import TrainingResult
 from humpback_pipeline.training.snapshot import is_sharded, trainable
 
@@ -26,11 +27,12 @@ def save_model(
     identity: Mapping[str, Any],
     trust_remote_code: bool = False,
     gathered: dict[str, Any] | None = None,
+    mixture: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
     """Write `model` into `folder`, an adapter or a full model in the base's own precision.
 
     Every process of a training calls it; one writes. `gathered`: the weights, where `model` itself
-    does not hold them (DeepSpeed).
+    does not hold them (DeepSpeed). `mixture` (see Mixture.facts) goes into the card.
     """
     restore_dropout(model.config, base, trust_remote_code=trust_remote_code)
     _write_weights(model, settings, folder, _base_dtype(base, trust_remote_code), gathered)
@@ -39,7 +41,7 @@ def save_model(
     tokenizer.save_pretrained(folder)
     facts = {"recipe": settings.model_dump(mode="json"), "base": identity, **result.as_dict()}
     write_json_atomic(folder / TRAINING_FACTS, facts)
-    write_text_atomic(folder / "README.md", _card(settings, result, identity))
+    write_text_atomic(folder / CARD, model_card(settings, result, identity, base, mixture or {}))
 
 
 def _write_weights(
@@ -69,38 +71,3 @@ def _base_dtype(base: Path, trust_remote_code: bool) -> Any:
 
     dtype = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code).dtype
     return dtype if dtype in (torch.bfloat16, torch.float16, torch.float32) else torch.bfloat16
-
-
-def _card(settings: TrainingRecipe, result: TrainingResult, identity: Mapping[str, Any]) -> str:
-    held_out = "no held-out examples"
-    if result.loss_before is not None and result.loss_after is not None:
-        held_out = (
-            f"{result.loss_before:.4f} before, {result.loss_after:.4f} after "
-            f"({result.n_held_out} examples)"
-        )
-    kind = "a LoRA adapter" if settings.method == "lora" else "a full model"
-    library = "peft" if settings.method == "lora" else "transformers"
-    return f"""---
-library_name: {library}
-pipeline_tag: text-generation
-tags: [humpback, instruction-backtranslation]
----
-# A model finetuned by humpback_pipeline
-
-This is {kind} of `{identity["spec"]}` (content hash `{identity["content_hash"][:16]}`), finetuned
-with loss on the output tokens only, as in "Self-Alignment with Instruction Backtranslation"
-(arXiv 2308.06259).
-
-| | |
-|---|---|
-| examples | {result.n_examples:,} ({result.n_truncated:,} cut at {settings.max_tokens:,} tokens) |
-| steps × batch | {result.steps:,} × {result.batch_size:,} |
-| learning rate | {settings.learning_rate_start:g} to {settings.learning_rate_end:g}, linear |
-| held-out loss, nats per token | {held_out} |
-| weights kept | those after step {result.kept_step:,} of {result.steps:,} |
-| tokens trained on | {result.n_tokens:,} ({result.n_completion_tokens:,} with loss) |
-| hardware | {result.hardware["device_name"]}, {result.tokens_per_s:,.0f} tokens/s |
-
-`training.json` holds the settings, the loss curves, the data's hashes and library versions. It
-inherits the limits and the licence of its base and of the data it was trained on.
-"""

@@ -14,11 +14,13 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.storage import atomic_directory, check_free_space, hash_model
 from humpback_pipeline.training import ranks
-from humpback_pipeline.training.arguments import check_extras, sharding
+from humpback_pipeline.training.arguments import check_extras, quantization, sharding
 from humpback_pipeline.training.budget import Schedule, plan
 from humpback_pipeline.training.checkpoints import Checkpoints, training_fingerprint
 from humpback_pipeline.training.events import OnEvent, ignore_event
 from humpback_pipeline.training.examples import TrainingExample, hash_examples
+from humpback_pipeline.training.fit import check_examples_fit
+from humpback_pipeline.training.flops import peak_flops_per_s
 from humpback_pipeline.training.order import training_order
 from humpback_pipeline.training.result import (
     TrainingResult,
@@ -44,6 +46,7 @@ def train_model(
     trust_remote_code: bool = False,
     checkpoint_dir: Path | None = None,
     log_dir: Path | None = None,
+    mixture: Mapping[str, Mapping[str, float]] | None = None,
 ) -> TrainingResult:
     """Finetune `base` on `examples` (paper section 3.1) and write the model to `output_dir`.
 
@@ -55,8 +58,9 @@ def train_model(
 
     With a `checkpoint_dir`, a training that was killed goes on from its last checkpoint there, as
     if nothing had been; the caller removes the folder (`remove_checkpoints`) once the model is
-    safe. TensorBoard's files go to `log_dir`, by default into the model's folder. Raises
-    ValueError, BaseModelError, OutOfSpaceError, TrainingDivergedError.
+    safe. TensorBoard's files go to `log_dir`, by default into the model's folder. `mixture`, what
+    `Mixture.facts` says, is for the card alone. Raises ValueError, BaseModelError, OutOfSpaceError,
+    TrainingMemoryError, TrainingDivergedError.
     """
     start_s = time.monotonic()
     if not examples:
@@ -78,6 +82,7 @@ def train_model(
     fingerprint = _fingerprint(data, settings, schedule, identity)
     with _output(output_dir) as folder, _scratch(folder) as scratch:
         check_free_space(folder, _needed_bytes(base, settings))
+        check_examples_fit(base, settings, examples, trust_remote_code=trust_remote_code)
         run = TrainingRun(
             examples,
             held_out,
@@ -103,6 +108,7 @@ def train_model(
             identity,
             trust_remote_code,
             run.gathered,
+            mixture,
         )
     return result
 
@@ -139,7 +145,10 @@ def _result(run: TrainingRun, elapsed_s: float, data: Mapping[str, str]) -> Trai
     schedule, losses = run.schedule, dict(run.held_out_curve)
     lengths = [example.n_tokens for example in run.examples]
     seen = list(training_order(lengths, schedule.batch_size, schedule.steps, run.settings.seed))
+    n_completion_tokens = [len(example.completion_ids) for example in run.examples]
     n_tokens = sum(lengths[index] for index in seen)
+    flops = run.flops.of((lengths[index], n_completion_tokens[index]) for index in seen)
+    peak = peak_flops_per_s()
     return TrainingResult(
         loss_before=losses.get(0),
         loss_after=losses.get(run.kept_step),
@@ -152,7 +161,7 @@ def _result(run: TrainingRun, elapsed_s: float, data: Mapping[str, str]) -> Trai
         batch_size=schedule.batch_size,
         micro_batch_size=schedule.micro_batch_size,
         n_tokens=n_tokens,
-        n_completion_tokens=sum(len(run.examples[index].completion_ids) for index in seen),
+        n_completion_tokens=sum(n_completion_tokens[index] for index in seen),
         tokens_per_s=n_tokens / run.training_s,
         training_s=run.training_s,
         elapsed_s=elapsed_s,
@@ -162,6 +171,11 @@ def _result(run: TrainingRun, elapsed_s: float, data: Mapping[str, str]) -> Trai
         kept_step=run.kept_step,
         resumed_at=run.resumed_at,
         n_processes=schedule.world_size,
+        model_flops=flops,
+        model_flops_per_s=flops / run.training_s,
+        peak_flops_per_s=peak,
+        utilisation=None if peak is None else flops / run.training_s / peak,
+        samples=run.samples.facts(),
         hardware=hardware_facts(),
         versions=library_versions(),
     )
@@ -176,6 +190,7 @@ def _load(base: Path, settings: TrainingRecipe, trust_remote_code: bool) -> Any:
         dtype="float32" if settings.method == "full" else "bfloat16",
         dropout=settings.dropout,
         distributed_config=sharding(settings),
+        quantization=quantization(settings),
         trust_remote_code=trust_remote_code,
     )
 

@@ -128,7 +128,16 @@ def build_trainer(
         callbacks=[_step_listener(log, examples_of), *callbacks],
     )
     hasten_adapter_dropout(trainer.model)
+    if settings.method == "qlora":
+        _keep_adapters_exact(trainer.model)
     return trainer
+
+
+def _keep_adapters_exact(model: Any) -> None:
+    # TRL makes a quantized model's adapters bf16, where a small step is rounded away.
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 class Collator:

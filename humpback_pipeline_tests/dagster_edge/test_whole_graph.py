@@ -227,7 +227,7 @@ def test_ratings_of_other_pairs_are_refused(finished: tuple[Project, str]) -> No
         ("seed.path=absent.jsonl", "absent.jsonl"),
         ("corpus.warc_dir=absent", "HUMPBACK_WARC_DIR"),
         ("base_model=/absent/model", "base_model"),
-        ("training.method=magic", "'full' or 'lora'"),
+        ("training.method=magic", "'full', 'lora' or 'qlora'"),
         ("evaluation.judge=/absent/judge", "/absent/judge"),
         ("evaluation.prompts=absent.jsonl", "absent.jsonl"),
         (

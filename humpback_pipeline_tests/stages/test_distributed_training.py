@@ -119,6 +119,9 @@ def test_two_ddp_processes_give_the_losses_of_one(
     single, folder = alone
     assert result.n_processes == 2
     assert_close(result, single, rel=1e-4)
+    assert [s["before"] for s in result.samples] == [s["before"] for s in single.samples]
+    assert len(result.samples) == len(HELD_OUT)
+    assert result.model_flops == single.model_flops
     assert [progress.done for progress in told][-1] == 6
     assert_same_model(tmp_path / "model", folder, most=1e-4)
 
@@ -139,6 +142,8 @@ def test_two_fsdp_processes_give_the_losses_of_one_even_when_ended_in_the_middle
     single, folder = alone
     assert result.resumed_at == [4]
     assert [progress.done for progress in told] == [5, 6]
+    assert result.samples == []
+    assert result.model_flops == single.model_flops
     # Whole layers compute in bf16 there, and not just their products.
     assert_close(result, single, rel=5e-3)
     assert_same_model(tmp_path / "model", folder, most=2e-3)

@@ -37,4 +37,5 @@ def settings() -> TrainingRecipe:
         steps=6,
         micro_batch_size=2,
         max_tokens=128,
+        samples=0,
     )
