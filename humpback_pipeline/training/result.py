@@ -102,6 +102,13 @@ def peak_memory_bytes() -> int:
 
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    # getrusage begins with what the parent held when it started this process (Linux keeps the peak
+    # over an exec); the status file begins anew.
+    about = Path("/proc/self/status")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    peaks = [int(line.split()[1]) * 1_024 for line in lines if line.startswith("VmHWM:")]
+    if peaks:
+        return peaks[0]
     unit = 1 if platform.system() == "Darwin" else 1_024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
