@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,20 +24,17 @@ from humpback_pipeline.generation.endpoint_replies import (
 )
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
-    ClosesOnExit,
     Generation,
     GenerationRequest,
-    Likelihood,
-    LikelihoodRequest,
 )
 from humpback_pipeline.generation.probabilities import normalise_choices
 from humpback_pipeline.generation.seeds import request_seed
+from humpback_pipeline.generation.streamed_answers import StreamedAnswers
 from humpback_pipeline.generation.streaming import (
     Feed,
     Finished,
     Stream,
     Task,
-    answers_in_order,
 )
 from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
@@ -48,12 +45,17 @@ CLOSING_TIMEOUT_S = 30.0
 logger = logging.getLogger(__name__)
 
 
-class EndpointGenerator(ClosesOnExit):
+class EndpointGenerator(StreamedAnswers):
     """A TextGenerator on a server. The server renders the chat template, so it must be the model's.
 
     `model` must be served under its path, its folder's name or the name given; an adapter directory
     is loaded into a vLLM server that allows it (VLLM_ALLOW_RUNTIME_LORA_UPDATING). A prompt that
     does not fit is the server's to refuse, never cut here. Raises EndpointError.
+
+    `generate`: `mean_logprob` is None where the server gives no log-probabilities. `choose`: from
+    the first token's 20 likeliest candidates, renormalised over the choices among them; one that is
+    not among them counts as 0, and if none is, `mass` is 0 and all are equally likely; without
+    log-probabilities it is an error. `likelihoods` need a vLLM server and a directory.
     """
 
     def __init__(
@@ -94,27 +96,6 @@ class EndpointGenerator(ClosesOnExit):
             "seed": self._seed,
             "seeding": "by request",
         }
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
-    ) -> list[Generation]:
-        """See TextGenerator. `mean_logprob` is None where the server gives no log-probabilities."""
-        return answers_in_order(self, Task("generate", (sampling,)), requests)
-
-    def choose(
-        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
-    ) -> list[ChoiceProbabilities]:
-        """See TextGenerator.
-
-        From the first token's 20 likeliest candidates, renormalised over the choices among them: a
-        choice that is not among them counts as 0, and if none is, `mass` is 0 and all are equally
-        likely. Raises EndpointError if the server gives no log-probabilities.
-        """
-        return answers_in_order(self, Task("choose", (choices,)), requests)
-
-    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
-        """See TextGenerator. Raises EndpointError unless a vLLM server serves a directory."""
-        return answers_in_order(self, Task("likelihoods"), requests)
 
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine.

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.generation.devices import EngineSlot
 from humpback_pipeline.generation.engine import (
-    ChoiceProbabilities,
-    ClosesOnExit,
-    Generation,
     GenerationError,
-    GenerationRequest,
-    Likelihood,
-    LikelihoodRequest,
     TextGenerator,
     open_generator,
 )
+from humpback_pipeline.generation.streamed_answers import StreamedAnswers
 from humpback_pipeline.generation.streaming import Feed, Stream, Task, stream_answers
 from humpback_pipeline.generation.vllm_engine import served_hash
 from humpback_pipeline.generation.window import window_tokens
 from humpback_pipeline.models import adapter_base
 from humpback_pipeline.recipe import GenerationRecipe
-from humpback_pipeline.recipe_curation import SamplingRecipe
 
 
-class LazyGenerator(ClosesOnExit):
+class LazyGenerator(StreamedAnswers):
     """A TextGenerator whose engine starts with the first question, and again after `close`.
 
     `folder` is a full model or an adapter; not for endpoints, which start nothing.
@@ -57,22 +50,6 @@ class LazyGenerator(ClosesOnExit):
     def n_truncated(self) -> int:
         """Prompts cut to fit so far."""
         return self._n_truncated + (self._engine.n_truncated if self._engine is not None else 0)
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
-    ) -> list[Generation]:
-        """See TextGenerator."""
-        return self._started().generate(requests, sampling)
-
-    def choose(
-        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
-    ) -> list[ChoiceProbabilities]:
-        """See TextGenerator."""
-        return self._started().choose(requests, choices)
-
-    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
-        """See TextGenerator."""
-        return self._started().likelihoods(requests)
 
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine."""

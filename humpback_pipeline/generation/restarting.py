@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
 
 from humpback_pipeline.generation.engine import (
-    ChoiceProbabilities,
-    ClosesOnExit,
     EngineDiedError,
-    Generation,
     GenerationError,
-    GenerationRequest,
-    Likelihood,
-    LikelihoodRequest,
     TextGenerator,
 )
 from humpback_pipeline.generation.memory import ran_out_of_memory
+from humpback_pipeline.generation.streamed_answers import StreamedAnswers
 from humpback_pipeline.generation.streaming import (
     Feed,
     ResumableFeed,
     Stream,
     Task,
-    answers_in_order,
     stream_answers,
 )
 from humpback_pipeline.recipe import GenerationRecipe
-from humpback_pipeline.recipe_curation import SamplingRecipe
 
 MAX_RESTARTS = 3
 # An engine that has answered so many since its last restart is sound: memory ran out by chance.
@@ -43,7 +36,7 @@ OpenEngine = Callable[[GenerationRecipe, float], TextGenerator]
 logger = logging.getLogger(__name__)
 
 
-class RestartingGenerator(ClosesOnExit):
+class RestartingGenerator(StreamedAnswers):
     """A TextGenerator on an engine that may die; what was not answered is then asked again.
 
     Each restart halves `generation.vllm.max_concurrent_sequences` and the tokens computed at once.
@@ -81,22 +74,6 @@ class RestartingGenerator(ClosesOnExit):
         """The process that the engine runs in now."""
         pid: int = self._engine.pid  # type: ignore[attr-defined]
         return pid
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
-    ) -> list[Generation]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("generate", (sampling,)), requests)
-
-    def choose(
-        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
-    ) -> list[ChoiceProbabilities]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("choose", (choices,)), requests)
-
-    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("likelihoods"), requests)
 
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine. What has been answered is not asked again."""

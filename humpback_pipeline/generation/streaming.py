@@ -170,11 +170,3 @@ def in_batches(answer: Callable[[list[Any]], Sequence[Any]], feed: Feed[Any]) ->
     while taken := feed.take(sys.maxsize, idle=True):
         answers = answer([item for _, item in taken])
         yield [(i, one) for (i, _), one in zip(taken, answers, strict=True)]
-
-
-def answers_in_order(engine: StreamingEngine, task: Task, requests: Sequence[Any]) -> list[Any]:
-    """One answer to each request, in their order."""
-    answers: dict[int, Any] = {}
-    for finished in engine.stream(task, ListFeed(requests)):
-        answers.update(finished)
-    return [answers[i] for i in range(len(requests))]

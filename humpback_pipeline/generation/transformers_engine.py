@@ -13,7 +13,6 @@ from typing import Any
 
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
-    ClosesOnExit,
     Generation,
     GenerationError,
     GenerationRequest,
@@ -23,7 +22,8 @@ from humpback_pipeline.generation.engine import (
 from humpback_pipeline.generation.fitting import FittedAnswer, FittedPrompt, PromptFitter
 from humpback_pipeline.generation.probabilities import normalise_choices
 from humpback_pipeline.generation.seeds import request_seed
-from humpback_pipeline.generation.streaming import Feed, Stream, Task, answers_in_order
+from humpback_pipeline.generation.streamed_answers import StreamedAnswers
+from humpback_pipeline.generation.streaming import Feed, Stream, Task
 from humpback_pipeline.generation.transformers_sampling import sample
 from humpback_pipeline.generation.window import window_tokens
 from humpback_pipeline.recipe import GenerationRecipe
@@ -33,7 +33,7 @@ from humpback_pipeline.recipe_curation import SamplingRecipe
 MAX_BATCH_TOKENS = 16_384
 
 
-class TransformersGenerator(ClosesOnExit):
+class TransformersGenerator(StreamedAnswers):
     """A TextGenerator on transformers: left-padded batches of prompts of like length.
 
     `generation.vllm.max_model_tokens` bounds the window here too, and so does the model's own
@@ -77,22 +77,6 @@ class TransformersGenerator(ClosesOnExit):
             "max_model_tokens": self._fitter.max_model_tokens,
             "seed": self._seed,
         }
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
-    ) -> list[Generation]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("generate", (sampling,)), requests)
-
-    def choose(
-        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
-    ) -> list[ChoiceProbabilities]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("choose", (choices,)), requests)
-
-    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("likelihoods"), requests)
 
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine. Of all that may be begun, the longest prompts are answered next."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,24 @@ from typing import Any
 from humpback_pipeline.generation.devices import EngineSlot
 from humpback_pipeline.generation.engine import (
     ChoiceProbabilities,
-    ClosesOnExit,
     Generation,
     GenerationRequest,
     Likelihood,
     LikelihoodRequest,
 )
 from humpback_pipeline.generation.engine_process import EngineProcess
+from humpback_pipeline.generation.streamed_answers import StreamedAnswers
 from humpback_pipeline.generation.streaming import (
     Feed,
     MappedFeed,
     Stream,
     Task,
-    answers_in_order,
 )
 from humpback_pipeline.recipe import GenerationRecipe
 from humpback_pipeline.recipe_curation import SamplingRecipe
 
 
-class TransformersProcess(ClosesOnExit):
+class TransformersProcess(StreamedAnswers):
     """As `TransformersGenerator`, in a child process on the GPU of a slot."""
 
     def __init__(
@@ -59,22 +57,6 @@ class TransformersProcess(ClosesOnExit):
     def identity(self) -> dict[str, str | int]:
         """What shapes answers besides the request."""
         return dict(self._process.started["identity"])
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
-    ) -> list[Generation]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("generate", (sampling,)), requests)
-
-    def choose(
-        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
-    ) -> list[ChoiceProbabilities]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("choose", (choices,)), requests)
-
-    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("likelihoods"), requests)
 
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine."""

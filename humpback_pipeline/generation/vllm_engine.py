@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from humpback_pipeline.generation.engine import (
-    ChoiceProbabilities,
-    ClosesOnExit,
     Generation,
     GenerationRequest,
-    Likelihood,
     LikelihoodRequest,
 )
 from humpback_pipeline.generation.fitting import FittedAnswer, FittedPrompt, PromptFitter
 from humpback_pipeline.generation.probabilities import normalise_choices
+from humpback_pipeline.generation.streamed_answers import StreamedAnswers
 from humpback_pipeline.generation.streaming import (
     Feed,
     MappedFeed,
     Stream,
     Task,
-    answers_in_order,
 )
 from humpback_pipeline.generation.vllm_core import VllmCore, VllmModel
 from humpback_pipeline.generation.vllm_stream import Completion, Prompt
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     from humpback_pipeline.generation.devices import EngineSlot
 
 
-class VllmGenerator(ClosesOnExit):
+class VllmGenerator(StreamedAnswers):
     """A TextGenerator on vLLM. `folder` is a full model or an adapter.
 
     With `generation.vllm.own_process`, and beside other slots, the engine is a child process that
@@ -84,22 +80,6 @@ class VllmGenerator(ClosesOnExit):
             "max_model_tokens": self._fitter.max_model_tokens,
             "seed": self._seed,
         }
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], sampling: SamplingRecipe
-    ) -> list[Generation]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("generate", (sampling,)), requests)
-
-    def choose(
-        self, requests: Sequence[GenerationRequest], choices: tuple[str, ...]
-    ) -> list[ChoiceProbabilities]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("choose", (choices,)), requests)
-
-    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihood]:
-        """See TextGenerator."""
-        return answers_in_order(self, Task("likelihoods"), requests)
 
     def stream(self, task: Task, feed: Feed[Any]) -> Stream:
         """See StreamingEngine."""
