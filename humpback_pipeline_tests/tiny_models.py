@@ -50,6 +50,23 @@ def save_tiny_model(
     )
 
 
+def rater_config(tokenizer: Any, **more: Any) -> Any:
+    """Of a Llama that reads bytes and has uneven odds, to judge pairs with."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=2_048,
+        initializer_range=0.3,
+        eos_token_id=tokenizer.eos_token_id,
+        **more,
+    )
+
+
 def save_trainable_model(folder: Path) -> Path:
     """One that learns in a few steps to end its instructions; its tokens are the seeds' own."""
     from tokenizers import pre_tokenizers

@@ -31,7 +31,7 @@ from humpback_pipeline.assets.model_checks import MODEL_CHECKS, model_checks
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.assets.training_events import log_training
-from humpback_pipeline.assets.training_page import training_metadata
+from humpback_pipeline.assets.training_page import carried_metadata, training_metadata
 from humpback_pipeline.automation.partitions import WARC_SHARDS, warc_shards
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.resources import WorkspaceResource
@@ -107,16 +107,15 @@ def _model_asset(name: str, iteration: int) -> dg.AssetsDefinition:
             opened, iteration, log_progress(context), log_training(context)
         )
         outcomes = model_checks(opened, manifest)
-        carried = manifest.facts.get(CARRIED_FROM)
-        if carried:
-            context.log.info(f"iterating has ended: {carried} is carried on, nothing was trained")
         if iteration > 1:
             likelihoods = instruction_likelihoods(opened, name)
-            outcomes.append(check_instruction_likelihood_rose(likelihoods, carried))
+            outcomes.append(
+                check_instruction_likelihood_rose(likelihoods, manifest.facts.get(CARRIED_FROM))
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **({CARRIED_FROM: carried} if carried else {}),
+                **carried_metadata(manifest, context),
                 **likelihood_metadata(opened, name),
                 **training_metadata(opened, manifest, title),
                 **manifest_metadata(opened, manifest, context),

@@ -16,10 +16,9 @@ from humpback_pipeline.assets.rater_calibration import rater_calibration_asset
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.assets.seed import seed_pairs
 from humpback_pipeline.assets.training_events import log_training
-from humpback_pipeline.assets.training_page import training_metadata
+from humpback_pipeline.assets.training_page import carried_metadata, training_metadata
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages.augmentation import AUGMENTED_SET, BACKWARD_MODEL
-from humpback_pipeline.stages.carrying import CARRIED_FROM
 from humpback_pipeline.stages.iteration import train_forward_model
 from humpback_pipeline.stages.iteration_names import curated_set_name, model_name
 
@@ -76,13 +75,10 @@ def _model_asset(
         manifest = train_forward_model(
             opened, iteration, log_progress(context), log_training(context)
         )
-        carried = manifest.facts.get(CARRIED_FROM)
-        if carried:
-            context.log.info(f"iterating has ended: {carried} is carried on, nothing was trained")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.content_hash),
             metadata={
-                **({CARRIED_FROM: carried} if carried else {}),
+                **carried_metadata(manifest, context),
                 **training_metadata(opened, manifest, f"M_{iteration}"),
                 **manifest_metadata(opened, manifest, context),
             },

@@ -13,6 +13,7 @@ from humpback_pipeline.assets.metadata import counts_table, plot, sample_table
 from humpback_pipeline.evaluation.plots import loss_curve
 from humpback_pipeline.evaluation.tables import render_markdown_table
 from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.carrying import CARRIED_FROM
 from humpback_pipeline.storage import Manifest
 from humpback_pipeline.training.card import CARD
 
@@ -38,6 +39,15 @@ def training_metadata(workspace: Workspace, manifest: Manifest, title: str) -> d
         **_samples(facts.get("samples") or []),
         **_files(workspace, manifest),
     }
+
+
+def carried_metadata(manifest: Manifest, context: dg.AssetExecutionContext) -> dict[str, Any]:
+    """Which model this is a copy of, if iterating has ended; the run's log says so as well."""
+    source = manifest.facts.get(CARRIED_FROM)
+    if not source:
+        return {}
+    context.log.info(f"iterating has ended: {source} is carried on, nothing was trained")
+    return {CARRIED_FROM: source}
 
 
 def _losses(facts: Mapping[str, Any], title: str) -> dict[str, Any]:

@@ -176,9 +176,21 @@ def _places_to_fit(known: Sequence[KnownPair], signals: Sequence[Mapping[str, fl
     return unseen if is_enough(labels, MIN_LABELS, MIN_OF_EITHER) else labelled
 
 
-def _frame(known: Sequence[KnownPair], ratings: Sequence[Rating]) -> pl.DataFrame:
+def signal_columns(ratings: Sequence[Rating]) -> dict[str, list[float | None]]:
+    """Each likelihood signal of the ratings; None where a scorer has none of it.
+
+    No number is no signal; and the bits of NaN differ between an engine and a ledger.
+    """
     from humpback_pipeline.curation import SIGNALS
 
+    def column(name: str) -> list[float | None]:
+        signals = (rating.signals.get(name) for rating in ratings)
+        return [None if one is None or math.isnan(one) else one for one in signals]
+
+    return {name: column(name) for name in SIGNALS}
+
+
+def _frame(known: Sequence[KnownPair], ratings: Sequence[Rating]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "set": [one.set for one in known],
@@ -188,7 +200,7 @@ def _frame(known: Sequence[KnownPair], ratings: Sequence[Rating]) -> pl.DataFram
             "scorer": [rating.scorer for rating in ratings],
             "rating": [rating.rating for rating in ratings],
             "value": [rating.value for rating in ratings],
-            **{name: [rating.signals.get(name) for rating in ratings] for name in SIGNALS},
+            **signal_columns(ratings),
             "error": [rating.error for rating in ratings],
             "seen": [one.seen for one in known],
         },

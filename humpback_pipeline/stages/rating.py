@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.augmentation import augmented_set_name, backward_model_name
 from humpback_pipeline.stages.carrying import carry_shard
 from humpback_pipeline.stages.iteration_names import model_name, scores_name
+from humpback_pipeline.stages.known_ratings import signal_columns
 from humpback_pipeline.stages.rater_calibration import (
     rating_settings,
     scorer_inputs,
@@ -169,11 +169,6 @@ def _scoring(workspace: Workspace, iteration: int, shard: str, on_progress: OnPr
 
 
 def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFrame:
-    def column(name: str) -> list[float | None]:
-        # No number is no signal; and the bits of NaN differ between an engine and a ledger.
-        signals = (rating.signals.get(name) for rating in ratings)
-        return [None if one is None or math.isnan(one) else one for one in signals]
-
     digits = {
         f"p{digit}": [r.probabilities[digit - 1] if r.probabilities else None for r in ratings]
         for digit in range(1, 6)
@@ -187,9 +182,7 @@ def _scores_frame(pairs: Sequence[Pair], ratings: Sequence[Rating]) -> pl.DataFr
             "scorer": [rating.scorer for rating in ratings],
             "value": [rating.value for rating in ratings],
             "mass": [rating.mass for rating in ratings],
-            "relevance_forward": column("relevance_forward"),
-            "relevance_backward": column("relevance_backward"),
-            "completeness": column("completeness"),
+            **signal_columns(ratings),
             "error": [rating.error for rating in ratings],
         },
         schema=SCORES_SCHEMA,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import byte_tokenizer
+from tiny_models import byte_tokenizer, rater_config
 
 from humpback_pipeline.chat import load_prompts, render_prompt
 from humpback_pipeline.curation import SCORERS, Pair, Raters, Rating, Scoring
@@ -26,23 +26,13 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def save_model(folder: Path, kind: str) -> Path:
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+    from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = TEMPLATE
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=2_048,
-            initializer_range=0.3,
-            eos_token_id=tokenizer.eos_token_id,
-            num_labels=1,
-        )
+        config = rater_config(tokenizer, num_labels=1)
         model = {"lm": LlamaForCausalLM, "reward": LlamaForSequenceClassification}[kind](config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import byte_tokenizer
+from tiny_models import byte_tokenizer, rater_config
 
 from humpback_pipeline.chat import load_prompts
 from humpback_pipeline.curation import SCORERS, Pair, Raters, Rating, Scoring
@@ -49,22 +49,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def save_classifier(folder: Path, labels: tuple[str, ...]) -> Path:
     import torch
-    from transformers import LlamaConfig, LlamaForSequenceClassification
+    from transformers import LlamaForSequenceClassification
 
     tokenizer = byte_tokenizer()
     tokenizer.add_special_tokens({"pad_token": "<pad>"})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=2_048,
-            initializer_range=0.3,
+        config = rater_config(
+            tokenizer,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
             id2label=dict(enumerate(labels)),
             label2id={name: index for index, name in enumerate(labels)},
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -94,8 +93,6 @@ def engine(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tex
 
 @pytest.fixture(scope="module")
 def vllm(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextGenerator]:
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("no vLLM here")
     settings = tiny_settings("vllm", own_process=True, max_model_tokens=4_096)
     with open_generator(tiny, settings, cache_dir=tmp_path_factory.mktemp("cache")) as opened:
         yield opened
