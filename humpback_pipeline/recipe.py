@@ -14,16 +14,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from humpback_pipeline.recipe_ablations import AblationsRecipe
 from humpback_pipeline.recipe_corpus import CorpusRecipe
 from humpback_pipeline.recipe_curation import (
     AugmentationRecipe,
     CurationRecipe,
-    SamplingRecipe,
-    ScorerName,
 )
+from humpback_pipeline.recipe_endpoint import EndpointRecipe
+from humpback_pipeline.recipe_evaluation import EvaluationRecipe
+from humpback_pipeline.recipe_exports import ExportsRecipe
 from humpback_pipeline.recipe_mixture import MixtureRecipe, OverLength
 from humpback_pipeline.recipe_operations import (
-    ENVIRONMENT_NAME,
     AlertsRecipe,
     AutomationRecipe,
     ChecksRecipe,
@@ -68,18 +69,6 @@ class VllmRecipe(Section):
     adapters: Literal["merge", "native"] = Field(
         "merge", description="Serve LoRA adapters merged into the base (fast on CPU) or natively."
     )
-
-
-class EndpointRecipe(Section):
-    """An OpenAI-compatible server such as `vllm serve`."""
-
-    base_url: str = Field(pattern=r"^https?://[^\s@]+$")
-    api_key_variable: str | None = Field(
-        None, pattern=ENVIRONMENT_NAME, description="Name of the environment variable."
-    )
-    timeout_s: float = Field(120.0, gt=0)
-    max_concurrent_requests: int = Field(16, ge=1)
-    max_retries: int = Field(5, ge=0)
 
 
 class GenerationRecipe(Section):
@@ -175,27 +164,6 @@ class TrainingRecipe(Section):
         return self.model_dump(mode="json", exclude=set(OPERATIONS))
 
 
-class EvaluationRecipe(Section):
-    """What the models are measured on (paper section 3.4)."""
-
-    prompts: DataPath = Field(description="Prompts with reference outputs (AlpacaEval's shape).")
-    max_prompts: int | None = Field(None, ge=2, description="A standard error needs two.")
-    labelled_pairs: DataPath = Field(description="Pairs labelled 1 (good) or 0, for selection.")
-    scorers: tuple[ScorerName, ...] = Field(
-        ("expected", "relevance", "completeness", "weakest_link", "combined", "calibrated"),
-        description="Compared on the labelled pairs, beside the one that curation uses.",
-    )
-    hard_pairs: DataPath | None = Field(
-        None, description="Labelled pairs with subtler flaws; reported beside, never fitted on."
-    )
-    preferences: DataPath | None = Field(
-        None, description="Human or GPT-4 preferences (AlpacaEval's annotations) to agree with."
-    )
-    max_preferences: int = Field(200, ge=2, description="Of those, the first N by hash are rated.")
-    sampling: SamplingRecipe = SamplingRecipe()
-    judge: str | None = Field(None, description="Model of the judge; empty: the base model.")
-
-
 class Recipe(Section):
     """Everything a user decides. Load it with `load_recipe`."""
 
@@ -218,6 +186,8 @@ class Recipe(Section):
     curation: CurationRecipe = CurationRecipe()
     training: TrainingRecipe = TrainingRecipe()
     evaluation: EvaluationRecipe
+    ablations: AblationsRecipe = AblationsRecipe()
+    exports: ExportsRecipe = ExportsRecipe()
     automation: AutomationRecipe = AutomationRecipe()
     alerts: AlertsRecipe = AlertsRecipe()
     checks: ChecksRecipe = ChecksRecipe()

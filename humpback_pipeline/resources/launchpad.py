@@ -34,6 +34,9 @@ RECIPE_ONLY = {
     "trust_remote_code",
     "automation",
     "alerts",
+    "ablations",
+    "evaluation.benchmarks",
+    "evaluation.safety",
     "curation.iterations",
     "augmentation.retrain_backward_model",
 }

@@ -111,9 +111,11 @@ class Workspace:
         from humpback_pipeline.models import resolve_base_model
 
         recipe = self.recipe
-        if recipe.evaluation.judge is None:
+        if recipe.evaluation.judge.model is None:
             return self.base_model
-        return resolve_base_model(recipe.evaluation.judge, self.cache_dir, recipe.trust_remote_code)
+        return resolve_base_model(
+            recipe.evaluation.judge.model, self.cache_dir, recipe.trust_remote_code
+        )
 
     def open_generator(self, model: Path, devices: EngineSlot | None = None) -> TextGenerator:
         """Start the recipe's engine on a model directory; use it in a `with` block."""

