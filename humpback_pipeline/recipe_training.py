@@ -9,13 +9,16 @@ from pydantic import Field, model_validator
 from humpback_pipeline.recipe_section import Section
 
 # Fields of TrainingRecipe that say where and how safely a training runs. A change of one of them
-# trains nothing anew and leaves checkpoints valid.
+# trains nothing anew and leaves checkpoints valid: after memory ran out, a training goes on with
+# less of it. Losses are those of the same steps, but for sums in another order.
 OPERATIONS = frozenset(
     {
         "checkpoint_every_s",
         "checkpoint_every_steps",
         "distributed",
         "divergence",
+        "gradient_checkpointing",
+        "micro_batch_size",
         "own_process",
         "report_to",
         "samples",

@@ -36,7 +36,8 @@ def training_metadata(workspace: Workspace, manifest: Manifest, title: str) -> d
         **_speed(facts),
         "examples_cut": facts["n_truncated"],
         "examples_dropped": counts_table(facts["examples_dropped"]),
-        **_samples(facts.get("samples") or []),
+        "held_out_dropped": counts_table(facts.get("held_out_dropped", {})),
+        **_samples(facts.get("samples") or [], facts.get("samples_left_out") or ""),
         **_files(workspace, manifest),
     }
 
@@ -88,10 +89,10 @@ def _mixture_table(uses: Mapping[str, Mapping[str, float]]) -> dg.MetadataValue:
     return dg.MetadataValue.md(render_markdown_table(pl.DataFrame(rows)))
 
 
-def _samples(samples: list[dict[str, str]]) -> dict[str, Any]:
-    """A table as long as the UI shows at once, and one with all that was kept."""
+def _samples(samples: list[dict[str, str]], left_out: str) -> dict[str, Any]:
+    """A table as long as the UI shows at once, and one with all that was kept; or why none is."""
     if not samples:
-        return {}
+        return {"samples": left_out} if left_out else {}
     frame = pl.DataFrame(samples).select(SAMPLE_COLUMNS)
     whole = render_markdown_table(frame, max_chars=SAMPLE_CHARS)
     return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def render_prompt(tokenizer: Any, messages: list[Message], answer_prefix: str = 
         tokenizer,
         _prompt_text(tokenizer, messages) + break_special_tokens(tokenizer, answer_prefix),
     )
+
+
+def render_plain_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text that a model goes on with, opened as the tokenizer opens texts."""
+    return list(tokenizer(break_special_tokens(tokenizer, text))["input_ids"])
 
 
 def render_example(tokenizer: Any, messages: list[Message], answer: str) -> RenderedExample:
@@ -188,14 +194,22 @@ def _prompt_text(tokenizer: Any, messages: list[Message]) -> str:
 
 
 def _supported(tokenizer: Any, messages: list[Message]) -> list[Message]:
-    """Move the system text into the user's turn where a template refuses or drops it.
-
-    Mistral 7B v0.3's drops it only once an answer follows, so both are looked at.
-    """
+    """Move the system text into the user's turn where a template refuses or drops it."""
     if messages[0]["role"] != "system":
         return messages
     system, user, *rest = messages
-    probe = [system, PROBE_QUESTION]
+    if _writes_system(tokenizer, str(tokenizer.chat_template), system["content"]):
+        return messages
+    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+
+
+@lru_cache(maxsize=16)  # asked with every example, of one or two texts
+def _writes_system(tokenizer: Any, template: str, text: str) -> bool:
+    """Whether the tokenizer's `template` writes a system text.
+
+    Mistral 7B v0.3's drops it only once an answer follows, so both are looked at.
+    """
+    probe = [{"role": "system", "content": text}, PROBE_QUESTION]
     try:
         texts = [
             _templated(tokenizer, probe, open_answer=True),
@@ -203,9 +217,7 @@ def _supported(tokenizer: Any, messages: list[Message]) -> list[Message]:
         ]
     except Exception:  # jinja's and the template's own errors share no base class
         texts = [""]
-    if all(system["content"].strip() in text for text in texts):
-        return messages
-    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+    return all(text.strip() in rendered for rendered in texts)
 
 
 def _harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
+from humpback_pipeline.stages.ablation_names import TaggedPairs
 from humpback_pipeline.stages.seed import SEED_PAIRS
+from humpback_pipeline.stages.training_examples import (
+    Direction,
+    TrainingData,
+    write_training_examples,
+)
 from humpback_pipeline.stages.training_process import train_in_own_process
 from humpback_pipeline.stages.training_worker import TrainingWork
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest, remove_leftovers
+from humpback_pipeline.storage import Manifest, Origin, remove_leftovers
+from humpback_pipeline.storage.atomic import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from humpback_pipeline.training import (
-        Mixture,
         OnEvent,
         TrainingExample,
-        TrainingPair,
         TrainingResult,
     )
-
-Direction = Literal["forward", "backward"]
 
 
 def train_and_save(
@@ -35,21 +36,26 @@ def train_and_save(
     *,
     direction: Direction,
     curated_set: str | None = None,
+    pairs: TaggedPairs | None = None,
     on_progress: OnProgress = ignore_progress,
     on_event: OnEvent | None = None,
 ) -> Manifest:
     """Finetune the base on the seeds' train split, plus a curated set, and save it as `name`.
 
+    With `pairs` on that dataset instead: its rows of origin `seed` are the seeds, the others the
+    curated pairs.
     The held-out loss is taken on the seeds' dev split, before and after. One that was killed goes
     on from its last checkpoint, below `checkpoints/<name>` of the home. Raises what training
     raises; then nothing named `name` has changed.
     """
     from humpback_pipeline.training import remove_checkpoints
 
-    recipe, base = workspace.recipe, workspace.base_model
+    recipe = workspace.recipe
     inputs = [workspace.datasets.manifest(SEED_PAIRS)]
     if curated_set is not None:
         inputs.append(workspace.datasets.manifest(curated_set))
+    if pairs is not None:
+        inputs.append(workspace.datasets.manifest(pairs.name, pairs.partition))
     prompt = "backward" if direction == "backward" else "tags"
     origin = workspace.origin(
         name,
@@ -58,10 +64,32 @@ def train_and_save(
         settings={"training": recipe.training.shaping(), "direction": direction},
     )
     if unchanged := workspace.unchanged_model(origin):
+        # As after a kill between the model's saving and this, or of a recipe tried in between.
+        remove_checkpoints(workspace.home / "checkpoints" / name)
         return unchanged
-    examples = _examples(workspace, direction, curated_set)
-    workspace.save_recipe()
-    remove_leftovers(workspace.models.versions(name).folder, older_than_s=0.0)
+    folder = workspace.models.versions(name).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, older_than_s=0.0)
+    # Beside the model to be, whose leftovers are cleared away after a kill.
+    with tempfile.TemporaryDirectory(
+        prefix=f"{TEMPORARY_PREFIX}examples-{os.getpid()}-", dir=folder
+    ) as scratch:
+        data = write_training_examples(workspace, direction, Path(scratch), curated_set, pairs)
+        workspace.save_recipe()
+        return _train_on(data, workspace, name, origin, on_progress, on_event)
+
+
+def _train_on(
+    data: TrainingData,
+    workspace: Workspace,
+    name: str,
+    origin: Origin,
+    on_progress: OnProgress,
+    on_event: OnEvent | None,
+) -> Manifest:
+    from humpback_pipeline.training import remove_checkpoints
+
+    recipe, base = workspace.recipe, workspace.base_model
     checkpoint_dir = workspace.home / "checkpoints" / name
     logs = Path("tensorboard") / name / origin.fingerprint[:16]
     with workspace.models.new(
@@ -69,7 +97,7 @@ def train_and_save(
         inputs=origin.inputs,
         sources=origin.sources,
         fingerprint=origin.fingerprint,
-        rows=examples.mixture.n_distinct,
+        rows=data.mixture.n_distinct,
     ) as model:
         work = TrainingWork(
             base=base.path,
@@ -80,69 +108,24 @@ def train_and_save(
             trust_remote_code=recipe.trust_remote_code,
             checkpoint_dir=checkpoint_dir,
             log_dir=workspace.home / logs,
-            mixture=examples.mixture.facts(),
+            mixture=data.mixture.facts(),
         )
-        result = _train(work, examples.mixture.examples, examples.held_out, on_progress, on_event)
+        result = _train(work, data.mixture.examples, data.held_out, on_progress, on_event)
         model.facts.update(
             result.as_dict(),
-            mixture=examples.n_pairs,
-            mixture_uses=examples.mixture.facts(),
-            examples_dropped=examples.dropped,
+            mixture=data.n_pairs,
+            mixture_uses=data.mixture.facts(),
+            examples_dropped=data.dropped,
+            held_out_dropped=data.held_out_dropped,
             tensorboard=logs.as_posix(),
         )
-        if direction == "backward" and result.loss_after is not None:
+        if origin.settings["direction"] == "backward" and result.loss_after is not None:
             # The same figure by the name that it goes by where backward models are compared: mean
             # log-probability of a token of the dev seeds' instructions given their outputs.
             model.facts["held_out_instruction_logprob"] = -result.loss_after
     remove_checkpoints(checkpoint_dir)
     assert model.manifest is not None
     return model.manifest
-
-
-@dataclass(frozen=True)
-class _Examples:
-    """What a model is trained on and measured with; n_pairs: dataset → pairs of it."""
-
-    mixture: Mixture
-    held_out: list[TrainingExample]
-    n_pairs: dict[str, int]
-    dropped: dict[str, int]
-
-
-def _examples(workspace: Workspace, direction: Direction, curated_set: str | None) -> _Examples:
-    from humpback_pipeline.models import load_tokenizer
-    from humpback_pipeline.training import build_examples, mix
-
-    recipe = workspace.recipe
-    tokenizer = load_tokenizer(
-        workspace.base_model.path, trust_remote_code=recipe.trust_remote_code
-    )
-    seeds = workspace.datasets.read(SEED_PAIRS)
-    train = _pairs(seeds.filter(pl.col("split") == "train"), "seed")
-    held_out = _pairs(seeds.filter(pl.col("split") == "dev"), "seed")
-    curated = _pairs(workspace.datasets.read(curated_set), "web") if curated_set else []
-    of_seeds, of_curated, dev = (
-        build_examples(
-            pairs,
-            workspace.prompts,
-            tokenizer,
-            direction,
-            recipe.training.max_tokens,
-            recipe.training.over_length,
-        )
-        for pairs in (train, curated, held_out)
-    )
-    return _Examples(
-        mixture=mix(
-            of_seeds.examples,
-            of_curated.examples,
-            recipe.training.mixture,
-            recipe.training.seed,
-        ),
-        held_out=dev.examples,
-        n_pairs={SEED_PAIRS: len(train), **({curated_set: len(curated)} if curated_set else {})},
-        dropped=dict(Counter(of_seeds.dropped_counts) + Counter(of_curated.dropped_counts)),
-    )
 
 
 def _train(
@@ -177,10 +160,3 @@ def _train(
             on_event=on_event,
             **work.options(),
         )
-
-
-def _pairs(frame: pl.DataFrame, origin: Literal["seed", "web"]) -> list[TrainingPair]:
-    from humpback_pipeline.training import TrainingPair
-
-    rows = frame.select("pair_id", "instruction", "output").iter_rows(named=True)
-    return [TrainingPair(**row, origin=origin) for row in rows]

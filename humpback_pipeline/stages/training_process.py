@@ -44,9 +44,14 @@ MODULE = "humpback_pipeline.stages.training_worker"
 INTERRUPT_POLL_S = 0.5
 EXIT_TIMEOUT_S = 30.0
 LAST_LINES = 20
+LAUNCHER_VARIABLES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+    *("MASTER_ADDR", "MASTER_PORT"),
+)
 SAVE_MEMORY = (
-    "Lower training.micro_batch_size or training.max_tokens, set "
-    "training.gradient_checkpointing: true, or train with method: lora or qlora."
+    "Lower training.micro_batch_size or set training.gradient_checkpointing: true: it goes on from "
+    "its last checkpoint (training.checkpoint_every_s). With a lower training.max_tokens, or "
+    "method: lora or qlora, it starts anew."
 )
 _EXPECTED: dict[str, type[Exception]] = {
     error.__name__: error
@@ -79,7 +84,7 @@ def train_in_own_process(
     TrainingProcessError.
     """
     from humpback_pipeline.training import TrainingResult
-    from humpback_pipeline.training.example_files import write_examples
+    from humpback_pipeline.training.uses import hand_over
 
     n = work.settings.distributed.processes
     # Beside the model to be, whose leftovers are cleared away after a kill.
@@ -89,8 +94,8 @@ def train_in_own_process(
         ExitStack() as stack,
     ):
         folder = Path(name)
-        write_examples(examples, folder / EXAMPLES)
-        write_examples(held_out, folder / HELD_OUT)
+        hand_over(examples, folder, EXAMPLES)
+        hand_over(held_out, folder, HELD_OUT)
         (folder / WORK).write_text(work.model_dump_json(), encoding="utf-8")
         members = [stack.enter_context(_Member(folder, rank, n, slot)) for rank in range(n)]
         return TrainingResult.from_dict(_attend(members, work.stage, on_progress, on_event))
@@ -211,8 +216,8 @@ def _after_death(member: _Member, stage: str) -> TrainingProcessError:
         how = signal.Signals(-status).name
         how += ", often out of memory" if status == -signal.SIGKILL else ""
     return TrainingProcessError(
-        f"{stage}: its process ended unexpectedly with {how}. {SAVE_MEMORY} Run again, it goes on "
-        f"from its last checkpoint (training.checkpoint_every_s). {_quoted(member)}",
+        f"{stage}: its process ended unexpectedly with {how}. Run again, it goes on from its last "
+        f"checkpoint. If memory ran out: {SAVE_MEMORY} {_quoted(member)}",
         "the training's process died",
     )
 
@@ -230,8 +235,8 @@ def _environment(rank: int, n: int) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
-    if n == 1:
-        return {k: v for k, v in environment.items() if k not in ("RANK", "WORLD_SIZE")}
+    if n == 1:  # else it would wait for others, those of a launcher around us
+        return {k: v for k, v in environment.items() if k not in LAUNCHER_VARIABLES}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // n)))
     sizes = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "RANK": rank, "LOCAL_RANK": rank}

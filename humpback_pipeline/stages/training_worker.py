@@ -16,6 +16,7 @@ import json
 import logging
 import signal
 import sys
+import traceback
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,8 +29,8 @@ from humpback_pipeline.generation.process import exit_when_orphaned
 from humpback_pipeline.progress import Progress
 from humpback_pipeline.recipe import TrainingRecipe
 
-WORK, EXAMPLES, HELD_OUT, RENDEZVOUS = "work.json", "examples.parquet", "held_out.parquet", "meet"
-# Their messages say it all; any other error's trace goes to the log.
+WORK, EXAMPLES, HELD_OUT, RENDEZVOUS = "work.json", "examples", "held_out", "meet"
+# Our messages say it all; the trace of any other error, or of a library's, goes to the log.
 EXPECTED = (
     "BaseModelError",
     "FileExistsError",
@@ -37,6 +38,7 @@ EXPECTED = (
     "TrainingMemoryError",
     "ValueError",
 )
+PACKAGE = "humpback_pipeline"
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +77,7 @@ class Failure:
 def work_on(folder: Path, pipe: Connection) -> None:
     """Train what lies in `folder` and say how it goes."""
     from humpback_pipeline.training import TrainingEvent, ranks, train_model
-    from humpback_pipeline.training.example_files import read_examples
+    from humpback_pipeline.training.uses import taken_over
 
     def say(kind: str, payload: Any) -> None:
         pipe.send_bytes(json.dumps([kind, payload]).encode())
@@ -91,8 +93,8 @@ def work_on(folder: Path, pipe: Connection) -> None:
         work = TrainingWork.model_validate_json((folder / WORK).read_text(encoding="utf-8"))
         result = train_model(
             work.base,
-            read_examples(folder / EXAMPLES),
-            read_examples(folder / HELD_OUT),
+            taken_over(folder, EXAMPLES),
+            taken_over(folder, HELD_OUT),
             work.settings,
             work.output_dir,
             on_progress=on_progress,
@@ -101,7 +103,7 @@ def work_on(folder: Path, pipe: Connection) -> None:
         )
     except Exception as error:
         failure = failure_of(error)
-        if failure.kind not in (*EXPECTED, "TrainingDivergedError"):
+        if failure.kind not in (*EXPECTED, "TrainingDivergedError") or is_of_a_library(error):
             logger.exception("training")
         say("failed", asdict(failure))
     else:
@@ -116,6 +118,12 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, TrainingDivergedError):
         return Failure(kind, text, False, error.what, error.step, list(error.example_ids))
     return Failure(kind, text, ran_out_of_memory(error))
+
+
+def is_of_a_library(error: Exception) -> bool:
+    """Whether the error was raised outside of this package, so that its words may mean nothing."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] != PACKAGE
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,17 @@ def adapter_config(settings: TrainingRecipe) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
+
+
+@contextmanager
+def naming_the_setting() -> Iterator[None]:
+    """Say in the recipe's words what PEFT refuses, with a ValueError, in its own."""
+    try:
+        yield
+    except ValueError as error:
+        if "lora_dropout" not in str(error):
+            raise
+        raise ValueError(
+            "this model needs training.lora.dropout: 0; PEFT has no dropout for adapters of "
+            f"weights outside of layers, as the experts' are in many mixtures ({error})"
+        ) from error

@@ -93,6 +93,18 @@ def plan(settings: TrainingRecipe, n_examples: int, world_size: int = 1) -> Sche
             f"choose a multiple of {world_size}"
         )
     share = batch_size // world_size
-    largest = min(settings.micro_batch_size, share)
-    micro = next(size for size in range(largest, 0, -1) if share % size == 0)
+    micro = planned_micro_batch_size(settings, n_examples, world_size)
     return Schedule(batch_size, settings.steps or paper.steps, micro, share // micro, world_size)
+
+
+def planned_micro_batch_size(
+    settings: TrainingRecipe, n_examples: int | None, world_size: int = 1
+) -> int:
+    """The recipe's, or what of it divides a device's share of the batch.
+
+    `n_examples`: None where they are not known yet; then the batch may be the paper's larger one.
+    """
+    paper = BATCH_SIZE if n_examples is None else budget_for(n_examples).batch_size
+    share = max(1, (settings.batch_size or paper) // world_size)
+    largest = min(settings.micro_batch_size, share)
+    return next(size for size in range(largest, 0, -1) if share % size == 0)

@@ -36,12 +36,18 @@ def model_card(
 
     licence = base_licence(base)
     lora, spec = settings.method != "full", str(identity["spec"])
+    # A folder or a wheel is nobody else's name for it.
+    base_model = spec.removeprefix("hf:").partition("@")[0] if spec.startswith("hf:") else None
+    relation: dict[str, Any] = {}
+    if base_model is not None:
+        relation["base_model_relation"] = "adapter" if lora else "finetune"
     metadata = ModelCardData(
         license=licence,
-        base_model=spec.removeprefix("hf:").partition("@")[0] if spec.startswith("hf:") else None,
+        base_model=base_model,
         library_name="peft" if lora else "transformers",
         pipeline_tag="text-generation",
         tags=list(TAGS),
+        **relation,
     )
     kind = "a LoRA adapter" if lora else "a full model"
     recipe = yaml.safe_dump(settings.shaping(), sort_keys=False)
@@ -50,7 +56,7 @@ def model_card(
 ---
 # A model finetuned by humpback_pipeline
 
-This is {kind} of `{spec}` (content hash `{identity["content_hash"][:16]}`), finetuned
+This is {kind} of `{public_name(spec)}` (content hash `{identity["content_hash"][:16]}`), finetuned
 with loss on the output tokens only, as in "Self-Alignment with Instruction Backtranslation"
 (arXiv 2308.06259).
 
@@ -66,6 +72,11 @@ with loss on the output tokens only, as in "Self-Alignment with Instruction Back
 `training.json` holds all settings, the loss curves, samples of its output and library versions. It
 inherits the limits and the licence of its base and of the data it was trained on.
 """
+
+
+def public_name(spec: str) -> str:
+    """What others may call the base: of a folder or a file, its name and not where it lies here."""
+    return spec if spec.startswith(("hf:", "wheel:")) else Path(spec).name
 
 
 def base_licence(base: Path) -> str | None:
@@ -117,7 +128,7 @@ def _mixture(mixture: Mapping[str, Mapping[str, float]]) -> str:
     if not mixture:
         return ""
     lines = [
-        f"| {origin} | {part['examples']:,} | {part['uses']:,} | {part['share']:.1%} |"
+        f"| {origin} | {part['examples']:,.0f} | {part['uses']:,.0f} | {part['share']:.1%} |"
         for origin, part in mixture.items()
     ]
     head = ["| origin | examples | uses an epoch | share |", "|---|---:|---:|---:|"]

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from humpback_pipeline.storage import atomic_directory, remove_leftovers
+from humpback_pipeline.storage import (
+    OutOfSpaceError,
+    atomic_directory,
+    check_free_space,
+    remove_leftovers,
+)
 from humpback_pipeline.training import ranks
 
 FORMAT = 1
 KEPT = 2
 FACTS = "training.json"
 FINGERPRINT_DIGITS = 16
+logger = logging.getLogger(__name__)
 
 
 def training_fingerprint(facts: Mapping[str, Any]) -> str:
@@ -43,27 +50,49 @@ class Checkpoints:
             remove_leftovers(folder, older_than_s=0.0)
 
     def last(self) -> Path | None:
-        """The newest whole checkpoint, the same in every process; None if there is none."""
-        found = self._steps("checkpoint")
-        said = ranks.told_by_main(str(found[-1][1]) if found else "")
+        """The newest checkpoint that can be read, the same in every process; None without any."""
+        found = ""
+        if ranks.is_main():
+            newest_first = (path for _, path in reversed(self._steps("checkpoint")))
+            found = str(next(filter(is_readable, newest_first), ""))
+        said = ranks.told_by_main(found)
         return Path(said) if said else None
 
     def best(self, step: int) -> Path:
         """Where the weights of the lowest held-out loss, that after `step` steps, lie."""
         return self.folder / f"best-{step}"
 
-    @contextmanager
-    def new(self, kind: str, step: int) -> Iterator[Path]:
-        """A folder that every process writes its part into; whole once all have."""
+    def write(self, kind: str, step: int, write_part: Callable[[Path], None]) -> bool:
+        """Let every process write its part into a folder that appears, whole, once all have.
+
+        Where the disk fails one of them, as a full one does, it does not appear and every process
+        gets False: the training itself goes well, and is not to end for a safeguard.
+        """
         target = self.folder / f"{kind}-{step}"
-        with ExitStack() as stack:
+        failures: list[Exception] = []
+        with suppress(_NotWrittenError), ExitStack() as stack:
             made = ""
             if ranks.is_main():
-                shutil.rmtree(target, ignore_errors=True)
-                made = str(stack.enter_context(atomic_directory(target)))
-            yield Path(ranks.told_by_main(made))
-            ranks.wait_for_all()
-        ranks.wait_for_all()
+                with _noted(failures, target):
+                    shutil.rmtree(target, ignore_errors=True)
+                    made = str(stack.enter_context(atomic_directory(target)))
+            if folder := ranks.told_by_main(made):
+                with _noted(failures, target):
+                    write_part(Path(folder))
+            if ranks.largest(float(bool(failures))):
+                raise _NotWrittenError  # has the unfinished folder removed
+            with _noted(failures, target):
+                stack.close()
+        return not ranks.largest(float(bool(failures)))
+
+    def has_room(self, n_bytes: int) -> bool:
+        """Whether the disk has so much free; the log says if it has not."""
+        try:
+            check_free_space(self.folder, n_bytes)
+        except OutOfSpaceError as error:
+            logger.warning("nothing is put into %s: %s", self.folder, error)
+            return False
+        return True
 
     def forget_after(self, step: int) -> None:
         """Remove what lies beyond the step that is gone on from; it will come again."""
@@ -80,7 +109,8 @@ class Checkpoints:
         checkpoints = [path for _, path in self._steps("checkpoint")]
         for path in checkpoints[:-KEPT]:
             shutil.rmtree(path, ignore_errors=True)
-        kept = {best_step, *(read_facts(path)["best_step"] for path in checkpoints[-KEPT:])}
+        readable = filter(is_readable, checkpoints[-KEPT:])
+        kept = {best_step, *(read_facts(path)["best_step"] for path in readable)}
         for step, path in self._steps("best"):
             if step not in kept:
                 shutil.rmtree(path, ignore_errors=True)
@@ -101,6 +131,27 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / FACTS).read_text(encoding="utf-8")))
 
 
+def is_readable(folder: Path) -> bool:
+    """Whether every file of a checkpoint opens and is as long as it says; the log says which not.
+
+    A disk that lost power may have lost what was already written.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        read_facts(folder)
+        for path in sorted(folder.iterdir()):
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            else:
+                with safe_open(path, framework="numpy"):
+                    pass
+    except (OSError, ValueError, SafetensorError) as error:
+        logger.warning("%s cannot be read, it is passed over: %s", folder, error)
+        return False
+    return True
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Remove all checkpoints of a model, of whatever training; for when the model is saved."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -109,3 +160,19 @@ def remove_checkpoints(folder: Path) -> None:
 def folder_bytes(folder: Path) -> int:
     """Size of the files of a checkpoint."""
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+class _NotWrittenError(Exception):
+    """Ends the writing of a folder; nobody sees it."""
+
+
+@contextmanager
+def _noted(failures: list[Exception], target: Path) -> Iterator[None]:
+    """Note what the disk fails at, instead of raising it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        logger.warning("%s is not written, the training goes on: %s", target, error)
+        failures.append(error)

@@ -23,12 +23,17 @@ class LossWatch:
     def __init__(self, settings: DivergenceRecipe) -> None:
         self._settings = settings
         self._losses: deque[float] = deque(maxlen=WINDOW_STEPS)
+        self._begin: float | None = None
         self._lowest: float | None = None
         self._n_high = 0
 
     def begin(self, loss: float) -> None:
-        """Take the held-out loss before training as what the first steps are measured by."""
-        self._lowest = loss
+        """Take the held-out loss before training as what the first steps are measured by.
+
+        Or the first step's, still of the untrained model, if that is higher: what is trained on may
+        be harder than what is held out.
+        """
+        self._begin = loss
 
     def look(self, loss: float) -> str | None:
         """Take in the next step's loss; say what is wrong if it has exploded."""
@@ -36,6 +41,8 @@ class LossWatch:
         if ratio is None:
             return None
         self._losses.append(loss)
+        if self._begin is not None:
+            self._lowest, self._begin = max(self._begin, loss), None
         if len(self._losses) >= FEWEST_STEPS:
             middle = median(self._losses)
             self._lowest = middle if self._lowest is None else min(self._lowest, middle)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from humpback_pipeline.training import ranks
+
 # Random bits for each number that is kept or dropped, and numbers for each 64-bit draw.
 BITS = 16
 NUMBERS_A_DRAW = 64 // BITS
@@ -21,7 +23,7 @@ def hasten_adapter_dropout(model: Any) -> int:
     """
     from torch import nn
 
-    if next(model.parameters()).device.type != "cpu":
+    if ranks.device_of(model).type != "cpu":
         return 0
     n = 0
     for layer in model.modules():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -77,39 +77,62 @@ def build_examples(
     max_tokens: int,
     over_length: OverLength = "cut",
 ) -> BuiltExamples:
-    """Render pairs to examples of at most `max_tokens` tokens.
+    """Render pairs to a list of examples of at most `max_tokens` tokens; see `rendered_examples`.
+
+    For sets of any size, `write_examples` takes the examples of `rendered_examples` as they come.
+    """
+    dropped: dict[str, list[str]] = {}
+
+    def on_dropped(pair: TrainingPair, reason: str) -> None:
+        dropped.setdefault(reason, []).append(pair.pair_id)
+
+    examples = rendered_examples(
+        pairs, prompts, tokenizer, direction, max_tokens, over_length, on_dropped=on_dropped
+    )
+    return BuiltExamples(list(examples), dropped)
+
+
+def rendered_examples(
+    pairs: Iterable[TrainingPair],
+    prompts: Prompts,
+    tokenizer: Any,
+    direction: Direction,
+    max_tokens: int,
+    over_length: OverLength = "cut",
+    *,
+    on_dropped: Callable[[TrainingPair, str], None],
+) -> Iterator[TrainingExample]:
+    """Render pairs one by one to examples of at most `max_tokens` tokens.
 
     Forward examples carry the tag of their origin; backward ones ask for the instruction of an
     output, the same for every origin (paper section 2.2). Of a longer example the completion is
     cut, never the prompt, and at its end: its last tokens go, the end of turn with them, so that
     no answer is taught to stop in mid-sentence. Where the prompt leaves fewer than 16 tokens for
     it, the pair is dropped (`prompt_too_long`), as is one with nothing to learn (`empty`); with
-    `over_length` "drop" every longer one is (`too_long`). Raises chat.RenderingError.
+    `over_length` "drop" every longer one is (`too_long`). `on_dropped` is told of each, with the
+    reason. Raises chat.RenderingError.
     """
-    examples: list[TrainingExample] = []
-    dropped: dict[str, list[str]] = {}
     for pair in pairs:
         messages, answer = _turn(pair, prompts, direction)
         if not answer.strip():
-            dropped.setdefault("empty", []).append(pair.pair_id)
+            on_dropped(pair, "empty")
             continue
         rendered = render_example(tokenizer, messages, answer)
         room = max_tokens - len(rendered.prompt_ids)
         truncated = len(rendered.completion_ids) > room
         if truncated and over_length == "drop":
-            dropped.setdefault("too_long", []).append(pair.pair_id)
+            on_dropped(pair, "too_long")
             continue
         if truncated and room < MIN_CUT_COMPLETION_TOKENS:
-            dropped.setdefault("prompt_too_long", []).append(pair.pair_id)
+            on_dropped(pair, "prompt_too_long")
             continue
         completion = rendered.completion_ids[:room]
-        examples.append(
-            TrainingExample(pair.pair_id, tuple(rendered.prompt_ids), tuple(completion), truncated)
+        yield TrainingExample(
+            pair.pair_id, tuple(rendered.prompt_ids), tuple(completion), truncated
         )
-    return BuiltExamples(examples, dropped)
 
 
-def hash_examples(examples: Sequence[TrainingExample]) -> str:
+def hash_examples(examples: Iterable[TrainingExample]) -> str:
     """SHA-256 over the ids and tokens of examples, in their order."""
     digest = hashlib.sha256()
     for example in examples:

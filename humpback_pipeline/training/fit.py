@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.recipe import TrainingRecipe
+from humpback_pipeline.training.budget import planned_micro_batch_size
+from humpback_pipeline.training.counts import count_examples
 from humpback_pipeline.training.errors import TrainingMemoryError
 from humpback_pipeline.training.examples import TrainingExample
 from humpback_pipeline.training.memory import (
@@ -19,7 +21,7 @@ from humpback_pipeline.training.memory import (
     estimate_memory,
     in_gib,
 )
-from humpback_pipeline.training.model_shape import model_shape
+from humpback_pipeline.training.model_shape import ModelShape, model_shape
 
 CGROUP = Path("/sys/fs/cgroup")
 NVIDIA_SMI_TIMEOUT_S = 20.0
@@ -67,10 +69,12 @@ def check_fits(
     room: Room,
     *,
     longest_tokens: int | None = None,
+    n_examples: int | None = None,
     trust_remote_code: bool = False,
 ) -> str:
     """Say in a line what training the model with `base`'s config.json takes, and what there is.
 
+    longest_tokens, n_examples: of the longest example, and of different ones, where that is known.
     Raises TrainingMemoryError if that is not enough. A model whose config does not say how large
     its layers are passes.
     """
@@ -78,7 +82,7 @@ def check_fits(
         shape = model_shape(base, settings, trust_remote_code=trust_remote_code)
     except LookupError as error:
         return f"not estimated: {error}"
-    needs = estimate_memory(shape, settings, room.device, longest_tokens=longest_tokens)
+    needs = _estimate(shape, settings, room, longest_tokens, n_examples)
     line = f"{settings.method}, about {in_gib(needs.total)} at the peak"
     if room.n_bytes is None:
         return f"{line}; how much there is, nvidia-smi did not say"
@@ -91,7 +95,8 @@ def check_fits(
         f"{in_gib(room.n_bytes)}. The largest part: {part}, {in_gib(size)}"
     )
     lines = [f"this training will not fit: {what}.", needs.table(), "What would help:"]
-    for words, other in _remedies(base, settings, room, longest_tokens, trust_remote_code):
+    tokens = longest_tokens
+    for words, other in _remedies(base, settings, room, tokens, n_examples, trust_remote_code):
         still = other.total > room.n_bytes or bool(_beyond_machine(other))
         lines.append(f"  {words} → {in_gib(other.total)}{', still too much' if still else ''}")
     raise TrainingMemoryError("\n".join(lines))
@@ -101,18 +106,36 @@ def check_examples_fit(
     base: Path,
     settings: TrainingRecipe,
     examples: Sequence[TrainingExample],
+    n_examples: int,
     *,
     trust_remote_code: bool = False,
 ) -> None:
-    """As `check_fits`, for a training that is about to load its model, by what is free now."""
+    """As `check_fits`, for a training that is about to load its model, by what is free now.
+
+    n_examples: different ones.
+    """
     said = check_fits(
         base,
         settings,
         free_room(settings),
-        longest_tokens=max(example.n_tokens for example in examples),
+        longest_tokens=int(count_examples(examples).n_tokens.max()),
+        n_examples=n_examples,
         trust_remote_code=trust_remote_code,
     )
     logger.info("memory of this training: %s", said)
+
+
+def _estimate(
+    shape: ModelShape,
+    settings: TrainingRecipe,
+    room: Room,
+    longest_tokens: int | None,
+    n_examples: int | None,
+) -> MemoryEstimate:
+    """Of the micro-batch that is trained with: no more than a device's share of the batch."""
+    rows = planned_micro_batch_size(settings, n_examples, settings.distributed.processes)
+    planned = settings.model_copy(update={"micro_batch_size": rows})
+    return estimate_memory(shape, planned, room.device, longest_tokens=longest_tokens)
 
 
 def _remedies(
@@ -120,16 +143,17 @@ def _remedies(
     settings: TrainingRecipe,
     room: Room,
     longest_tokens: int | None,
+    n_examples: int | None,
     trust_remote_code: bool,
 ) -> Iterator[tuple[str, MemoryEstimate]]:
     """Each change of the recipe that saves memory, and what the training would then take."""
     shape = model_shape(base, settings, trust_remote_code=trust_remote_code)
-    now = estimate_memory(shape, settings, room.device, longest_tokens=longest_tokens)
+    now = _estimate(shape, settings, room, longest_tokens, n_examples)
     for words, fields in _changes(settings, room.device):
         changed = settings.model_copy(update=fields)
         if "method" in fields:
             shape = model_shape(base, changed, trust_remote_code=trust_remote_code)
-        other = estimate_memory(shape, changed, room.device, longest_tokens=longest_tokens)
+        other = _estimate(shape, changed, room, longest_tokens, n_examples)
         if other.total < now.total:
             yield words, other
 

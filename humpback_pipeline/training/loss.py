@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from humpback_pipeline.training import ranks
+from humpback_pipeline.training.counts import count_examples, longest_first
 from humpback_pipeline.training.errors import TrainingDivergedError
 from humpback_pipeline.training.examples import IGNORED_LABEL, TrainingExample
+from humpback_pipeline.training.packing import to_device
 
 
 def completion_nll(model: Any, batch: dict[str, Any]) -> Any:
-    """Summed nats of the labelled tokens of `batch` (input_ids, attention_mask, labels).
+    """Summed nats of the labelled tokens of `batch`: what the model takes, and labels.
 
     The head runs only on positions that predict a labelled token in some row, which for a small
     model on a CPU is most of the saving there is: its head is a fifth of all its weights.
@@ -23,7 +25,7 @@ def completion_nll(model: Any, batch: dict[str, Any]) -> Any:
     targets = batch["labels"][:, 1:]
     positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().flatten()
     targets = targets[:, positions]
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
     if keeps_some_logits(model):
         logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits
     else:
@@ -44,12 +46,16 @@ def keeps_some_logits(model: Any) -> bool:
 
 
 def held_out_loss(
-    model: Any, examples: Sequence[TrainingExample], collate: Any, micro_batch_size: int
+    model: Any,
+    examples: Sequence[TrainingExample],
+    collate: Any,
+    micro_batch_size: int,
+    step: int = 0,
 ) -> float | None:
     """Mean nats per completion token over all `examples`, without dropout; None if there are none.
 
-    Of several processes each measures its share. Raises TrainingDivergedError (step 0) if it is not
-    a number.
+    Of several processes each measures its share. Raises TrainingDivergedError if it is not a number
+    after `step` steps.
     """
     import torch
 
@@ -57,9 +63,9 @@ def held_out_loss(
         return None
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    ordered = sorted(examples, key=lambda example: (-example.n_tokens, example.example_id))
-    starts = range(0, len(ordered), micro_batch_size)
+    device = ranks.device_of(model)
+    order = longest_first(examples).tolist()
+    starts = range(0, len(order), micro_batch_size)
     total_nats = 0.0
     with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
         # Where the model is sharded all processes must run it equally often: one that has no batch
@@ -67,13 +73,12 @@ def held_out_loss(
         for first in range(0, len(starts), ranks.n_processes()):
             mine = first + ranks.rank()
             start = starts[min(mine, len(starts) - 1)]
-            part = ordered[start : start + micro_batch_size]
+            part = [examples[number] for number in order[start : start + micro_batch_size]]
             rows = [{"input_ids": e.input_ids, "labels": e.labels} for e in part]
-            batch = {name: value.to(device) for name, value in collate(rows).items()}
-            nats = float(completion_nll(model, batch))
+            nats = float(completion_nll(model, to_device(collate(rows), device)))
             if not math.isfinite(nats):
                 ids = [example.example_id for example in part]
-                raise TrainingDivergedError(f"the held-out loss is {nats}", 0, ids)
+                raise TrainingDivergedError(f"the held-out loss is {nats}", step, ids)
             total_nats += nats if mine < len(starts) else 0.0
     model.train(was_training)
-    return ranks.total(total_nats) / sum(len(example.completion_ids) for example in ordered)
+    return ranks.total(total_nats) / int(count_examples(examples).n_completion_tokens.sum())

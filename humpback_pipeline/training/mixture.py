@@ -6,8 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from humpback_pipeline.recipe_mixture import MixtureRecipe
+from humpback_pipeline.training.counts import count_examples
 from humpback_pipeline.training.examples import TrainingExample
+from humpback_pipeline.training.uses import ExampleUses
 
 # A share that needs more repeats than this would drill a handful of examples.
 MAX_REPEATS = 100
@@ -25,9 +30,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Mixture:
-    """One epoch: `examples` holds an example as often as it is used, its repeats by reference."""
+    """One epoch: `examples` gives an example as often as it is used, without copies of it."""
 
-    examples: tuple[TrainingExample, ...]
+    examples: ExampleUses
     seed: Part
     web: Part
 
@@ -65,10 +70,10 @@ def mix(
     """
     n_seed, n_web = _uses(len(seeds), len(web), settings)
     generator = random.Random(seed)
-    used_seeds = _repeated(seeds, n_seed, generator)
-    used_web = _repeated(web, n_web, generator)
+    used_seeds = _repeated(len(seeds), n_seed, generator)
+    used_web = _repeated(len(web), n_web, generator)
     return Mixture(
-        examples=(*used_seeds, *used_web),
+        examples=ExampleUses((seeds, web), np.concatenate([used_seeds, used_web + len(seeds)])),
         seed=_part(seeds, used_seeds),
         web=_part(web, used_web),
     )
@@ -90,19 +95,21 @@ def _uses(n_seed: int, n_web: int, settings: MixtureRecipe) -> tuple[int, int]:
     return uses
 
 
-def _repeated(
-    examples: Sequence[TrainingExample], n_uses: int, generator: random.Random
-) -> list[TrainingExample]:
-    if not examples:
-        return []
-    times, more = divmod(n_uses, len(examples))
-    return [*list(examples) * times, *generator.sample(list(examples), more)]
+def _repeated(n_examples: int, n_uses: int, generator: random.Random) -> NDArray[np.int64]:
+    """Which of a side's examples is used, for each use."""
+    if not n_examples:
+        return np.empty(0, np.int64)
+    times, more = divmod(n_uses, n_examples)
+    all_of_them = np.arange(n_examples, dtype=np.int64)
+    extra = np.array(generator.sample(range(n_examples), more), dtype=np.int64)
+    return np.concatenate([np.tile(all_of_them, times), extra])
 
 
-def _part(examples: Sequence[TrainingExample], used: Sequence[TrainingExample]) -> Part:
+def _part(examples: Sequence[TrainingExample], used: NDArray[np.int64]) -> Part:
+    counts = count_examples(examples).at(used)
     return Part(
         n_examples=len(examples),
         n_uses=len(used),
-        n_tokens=sum(example.n_tokens for example in used),
-        n_completion_tokens=sum(len(example.completion_ids) for example in used),
+        n_tokens=int(counts.n_tokens.sum()),
+        n_completion_tokens=int(counts.n_completion_tokens.sum()),
     )

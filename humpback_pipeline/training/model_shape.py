@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from humpback_pipeline.recipe import TrainingRecipe
-from humpback_pipeline.training.arguments import adapter_config
+from humpback_pipeline.training.arguments import adapter_config, naming_the_setting
 
 # What architectures call the width between a layer's two feed-forward products.
 FEED_FORWARD_FIELDS = ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "ffn_hidden_size")
@@ -107,7 +107,8 @@ def _adapters(model: Any, settings: TrainingRecipe) -> tuple[int, int]:
     adapter = adapter_config(settings)
     if adapter is None:
         return 0, 0
-    adapted = get_peft_model(model, adapter, low_cpu_mem_usage=True)
+    with naming_the_setting():
+        adapted = get_peft_model(model, adapter, low_cpu_mem_usage=True)
     first = [getattr(layer, "lora_A", None) for layer in adapted.modules()]
     return (
         sum(p.numel() for p in adapted.parameters() if p.requires_grad),

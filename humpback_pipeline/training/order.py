@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 
-def training_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> Iterator[int]:
+
+def training_order(
+    lengths: Sequence[int] | NDArray[np.int32], batch_size: int, steps: int, seed: int
+) -> Iterator[int]:
     """Yield `batch_size * steps` indices of examples, a step's examples together.
 
     Every epoch is a new permutation, so each step is a random batch as in plain shuffling. Only
@@ -14,9 +20,12 @@ def training_order(lengths: Sequence[int], batch_size: int, steps: int, seed: in
     padding, and its gradient, a sum over the step, is the same in any order.
     """
     generator = random.Random(seed)
-    waiting: list[int] = []
+    epoch = range(len(lengths))
+    waiting, start = array("q"), 0
     for _ in range(steps):
-        while len(waiting) < batch_size:
-            waiting += generator.sample(range(len(lengths)), len(lengths))
-        step, waiting = waiting[:batch_size], waiting[batch_size:]
+        while len(waiting) - start < batch_size:
+            more = array("q", generator.sample(epoch, len(epoch)))
+            waiting, start = waiting[start:] + more, 0
+        step = waiting[start : start + batch_size]
+        start += batch_size
         yield from sorted(step, key=lambda index: (-lengths[index], index))

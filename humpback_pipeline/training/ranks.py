@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 # A measurement or a checkpoint of a large model may keep the others waiting.
 TIMEOUT = timedelta(minutes=60)
@@ -55,6 +56,18 @@ def rank() -> int:
 def is_main() -> bool:
     """Whether this is the process that writes and reports."""
     return rank() == 0
+
+
+def device_of(model: Any) -> Any:
+    """The torch.device that this process computes with `model` on."""
+    import torch
+
+    parameter = next(model.parameters())
+    # What FSDP2 (`to_local`) or DeepSpeed (`ds_id`) has offloaded lies on the CPU between layers.
+    is_part = hasattr(parameter, "to_local") or hasattr(parameter, "ds_id")
+    if is_part and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return parameter.device
 
 
 def wait_for_all() -> None:

@@ -24,11 +24,13 @@ class TrainingResult:
     and `held_out_curve` (steps done, loss). `kept_step`: after how many steps the saved weights
     were taken; `resumed_at`: the steps that the training went on from after it was ended.
 
-    Tokens are those trained on, repeats counted, padding not; `tokens_per_s` is over the training
-    steps alone, `elapsed_s` over everything in the process that finished it. `peak_memory_bytes` is
-    that of the process that held most. `model_flops` are those of the whole training (see
-    TrainingFlops), `utilisation` the share that `model_flops_per_s` are of the peak of all devices
-    (None where that is unknown). `samples`: see Samples.facts.
+    `n_examples` are different ones, `n_truncated` of them were cut, and an epoch uses them `n_uses`
+    times. Tokens are those trained on, repeats counted, padding not; `tokens_per_s` is over the
+    training steps alone, `elapsed_s` over everything in the process that finished it.
+    `peak_memory_bytes` is that of the process that held most. `model_flops` are those of the whole
+    training (see TrainingFlops), `utilisation` the share that `model_flops_per_s` are of the peak
+    of all devices (None where that is unknown). `samples`: see Samples.facts; `samples_left_out`:
+    why there are none where the recipe asks for some.
     """
 
     loss_before: float | None
@@ -49,6 +51,7 @@ class TrainingResult:
     peak_memory_bytes: int
     examples_sha256: str
     held_out_sha256: str
+    n_uses: int = 0
     kept_step: int = 0
     resumed_at: list[int] = field(default_factory=list)
     n_processes: int = 1
@@ -57,6 +60,7 @@ class TrainingResult:
     peak_flops_per_s: float | None = None
     utilisation: float | None = None
     samples: list[dict[str, str]] = field(default_factory=list)
+    samples_left_out: str = ""
     hardware: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 

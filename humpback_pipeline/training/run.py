@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,9 +11,9 @@ from typing import Any
 
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import TrainingRecipe
-from humpback_pipeline.storage import OutOfSpaceError, check_free_space
 from humpback_pipeline.training import ranks, snapshot
 from humpback_pipeline.training.budget import Schedule
+from humpback_pipeline.training.cadence import CheckpointCadence
 from humpback_pipeline.training.checkpoints import Checkpoints, folder_bytes, read_facts
 from humpback_pipeline.training.clock import StepClock
 from humpback_pipeline.training.events import OnEvent, TrainingEvent, ignore_event
@@ -23,11 +21,10 @@ from humpback_pipeline.training.examples import TrainingExample
 from humpback_pipeline.training.flops import TrainingFlops, count_flops
 from humpback_pipeline.training.listening import run_listener
 from humpback_pipeline.training.loss import held_out_loss
+from humpback_pipeline.training.packing import uses_packing
 from humpback_pipeline.training.samples import Samples
 from humpback_pipeline.training.tracking import tensorboard_callbacks
 from humpback_pipeline.training.trainer import Collator, StepLog, build_trainer
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -61,18 +58,29 @@ class TrainingRun:
     samples: Samples = field(init=False)
     flops: TrainingFlops = field(init=False)
     gathered: dict[str, Any] | None = None
+    _weights_bytes: int = 0
     _report: Callable[[dict[str, float]], None] = field(init=False)
-    _last_checkpoint_s: float = field(default_factory=time.monotonic)
+    _cadence: CheckpointCadence = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
-        # Where no process holds the whole model, all would have to write each text together.
-        n = settings.samples if settings.distributed.strategy in ("none", "ddp") else 0
+        n = 0 if self.samples_left_out else settings.samples
         # Keys and values take a fraction of what a step keeps for its gradients.
         batch_tokens = self.schedule.micro_batch_size * settings.max_tokens
         if not settings.gradient_checkpointing:
             batch_tokens *= 4
         self.samples = Samples(self.held_out, n, self.tokenizer, batch_tokens)
+        every_s, every_steps = settings.checkpoint_every_s, settings.checkpoint_every_steps
+        self._cadence = CheckpointCadence(every_s, every_steps)
+
+    @property
+    def samples_left_out(self) -> str:
+        """Why nothing is written before and after, though the recipe wants it; else empty."""
+        strategy = self.settings.distributed.strategy
+        if not self.settings.samples or strategy in ("none", "ddp"):
+            return ""
+        # All processes would have to write each text together.
+        return f"no samples: under {strategy} no process holds the whole model"
 
     @property
     def kept_step(self) -> int:
@@ -101,8 +109,10 @@ class TrainingRun:
         self.log, self.train_curve = trainer.step_log, trainer.step_log.curve
         self._report = partial(_report, trainer)
         self.flops = count_flops(trainer.model)
+        snapshot.share_out_again(trainer.model)  # before an optimizer is made for the parts
+        self._weights_bytes = snapshot.trainable_bytes(trainer.model)
         last = self._take_up()
-        self._last_checkpoint_s = time.monotonic()
+        self._cadence.reset()
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         if self.kept_step != self.schedule.steps:
             snapshot.load_weights(trainer.model, self.checkpoints.best(self.kept_step))
@@ -133,36 +143,31 @@ class TrainingRun:
     def measure(self, model: Any, step: int) -> float | None:
         """Take the held-out loss; put the best weights by, if they are wanted."""
         with self.clock.standing():
-            collate = Collator(self.tokenizer.pad_token_id)
-            loss = held_out_loss(model, self.held_out, collate, self.schedule.micro_batch_size)
+            collate = Collator(self.tokenizer.pad_token_id, packed=uses_packing(model))
+            rows = self.schedule.micro_batch_size
+            loss = held_out_loss(model, self.held_out, collate, rows, step)
             if loss is None:
                 return None
-            lowest = min((loss for done, loss in self.held_out_curve if done), default=math.inf)
+            lowest = dict(self.held_out_curve).get(self.best_step or -1, math.inf)
             self.held_out_curve.append((step, loss))
             self.tell(TrainingEvent("held_out", step, {"loss": loss}))
             self._report({"eval_loss": loss})
             if step == 0:
                 self.log.watch.begin(loss)
             elif loss < lowest:
-                self.best_step = step
-                if self.settings.keep == "best":
-                    self._put_by(model, step)
+                # The last step's are at hand to the end.
+                needless = self.settings.keep == "last" or step == self.schedule.steps
+                if needless or self._put_by(model, step):
+                    self.best_step = step
         return loss
 
     def checkpoint_is_due(self, step: int, measured: bool) -> bool:
         """Whether to write one after this step; the main process's clock decides for all."""
         if not self.resumable:
             return False
-        every_s, every_steps = (
-            self.settings.checkpoint_every_s,
-            self.settings.checkpoint_every_steps,
-        )
-        due = every_steps is not None and step % every_steps == 0
-        if every_s is not None:
-            due |= time.monotonic() - self._last_checkpoint_s >= every_s
-            # In a long training; else the measurement would be taken again after a kill.
-            due |= measured and self.clock.seconds >= every_s
-        return ranks.largest(float(ranks.is_main() and due and self._has_room())) > 0
+        due = self._cadence.is_due(step, self.clock.seconds, measured)
+        # Adam's two moments are as large as the weights.
+        return ranks.largest(float(ranks.is_main() and due and self._has_room(3))) > 0
 
     def tell(self, event: TrainingEvent) -> None:
         """Pass an event on; one process tells for all."""
@@ -189,27 +194,26 @@ class TrainingRun:
         self.tell(TrainingEvent("resumed", step))
         return last
 
-    def _put_by(self, model: Any, step: int) -> None:
-        with self.checkpoints.new("best", step) as folder:
-            snapshot.save_weights(model, folder)
+    def _put_by(self, model: Any, step: int) -> bool:
+        """Put weights by; False if the disk has no room for them."""
+        has_room = ranks.largest(float(ranks.is_main() and self._has_room(1))) > 0
+        write_part = partial(snapshot.save_weights, model)
+        if not has_room or not self.checkpoints.write("best", step, write_part):
+            return False
         self.checkpoints.prune(step)
+        return True
 
-    def _saved(self, step: int, took_s: float, folder: Path) -> None:
-        self._last_checkpoint_s = time.monotonic()
-        if ranks.is_main():
+    def _saved(self, step: int, took_s: float, folder: Path | None) -> None:
+        self._cadence.reset(took_s)
+        if ranks.is_main() and folder is not None:
             facts = {"size_bytes": float(folder_bytes(folder)), "took_s": took_s}
             self.tell(TrainingEvent("checkpoint", step, facts))
 
-    def _has_room(self) -> bool:
-        last = [folder_bytes(path) for path in self.checkpoints.folder.glob("checkpoint-*")]
-        try:
-            check_free_space(self.checkpoints.folder, max(last, default=0))
-        except OutOfSpaceError as error:
-            # The training goes well: it is not ended for a safeguard.
-            logger.warning("%s: no checkpoint is written: %s", self.stage, error)
-            self._last_checkpoint_s = time.monotonic()
-            return False
-        return True
+    def _has_room(self, times_weights: int) -> bool:
+        if self.checkpoints.has_room(times_weights * self._weights_bytes):
+            return True
+        self._cadence.reset()
+        return False
 
 
 def _report(trainer: Any, logs: dict[str, float]) -> None:

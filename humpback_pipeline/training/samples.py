@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
+
 from humpback_pipeline.training import ranks
+from humpback_pipeline.training.counts import count_examples
 from humpback_pipeline.training.examples import TrainingExample
 
 MAX_NEW_TOKENS = 64
@@ -29,13 +32,13 @@ class Samples:
     def __init__(
         self, held_out: Sequence[TrainingExample], n: int, tokenizer: Any, batch_tokens: int
     ) -> None:
-        short = [e for e in held_out if len(e.prompt_ids) <= MAX_PROMPT_TOKENS]
-        self.examples = short[:n]
+        short = np.flatnonzero(count_examples(held_out).n_prompt_tokens <= MAX_PROMPT_TOKENS)
+        self.examples = [held_out[number] for number in short[:n].tolist()]
         self.before: list[str] = []
         self.after: list[str] = []
         self._tokenizer = tokenizer
         self._batch_tokens = batch_tokens
-        self._all = short
+        self._held_out, self._short = held_out, short
 
     def write_before(self, model: Any) -> None:
         """Let the untrained `model` continue the prompts; the main process does."""
@@ -51,16 +54,20 @@ class Samples:
         Prompts without a text afterwards are left out; `before` is empty where none was written.
         Lines that all held-out prompts begin or end with, the template's words, are not shown.
         """
-        prompts = _told_apart([self._text(example.prompt_ids) for example in self._all])
+        if not self.examples:
+            return []
+        all_short = (self._held_out[number] for number in self._short)
+        first, last = _shared_lines(self._text(example.prompt_ids) for example in all_short)
+        prompts = [_without(self._text(e.prompt_ids), first, last) for e in self.examples]
         before = [*self.before, *[""] * (len(self.examples) - len(self.before))]
         return [
             {
                 "prompt": _shortened(prompt),
                 "expected": _shortened(self._text(example.completion_ids)),
-                "before": first,
-                "after": last,
+                "before": text_before,
+                "after": text_after,
             }
-            for prompt, example, first, last in zip(
+            for prompt, example, text_before, text_after in zip(
                 prompts, self.examples, before, self.after, strict=False
             )
         ]
@@ -86,7 +93,7 @@ class Samples:
         from transformers import GenerationConfig
 
         width, pad = max(len(e.prompt_ids) for e in part), self._tokenizer.pad_token_id
-        device = next(model.parameters()).device
+        device = ranks.device_of(model)
         rows = [[pad] * (width - len(e.prompt_ids)) + list(e.prompt_ids) for e in part]
         mask = [[0] * (width - len(e.prompt_ids)) + [1] * len(e.prompt_ids) for e in part]
         ends = {self._tokenizer.eos_token_id, *_as_list(model.generation_config.eos_token_id)}
@@ -115,7 +122,7 @@ def _undisturbed(model: Any) -> Iterator[None]:
     """Without dropout or gradients; mode and random state are as before afterwards."""
     import torch
 
-    device = next(model.parameters()).device
+    device = ranks.device_of(model)
     was_training = model.training
     devices = [device] if device.type == "cuda" else []
     with (
@@ -130,21 +137,31 @@ def _undisturbed(model: Any) -> Iterator[None]:
             model.train(was_training)
 
 
-def _told_apart(texts: list[str]) -> list[str]:
-    """`texts` without the whole lines that all of them begin with, and end with."""
-    if len(set(texts)) < 2:
-        return texts
-    all_lines = [text.split("\n") for text in texts]
-    first = _n_shared(all_lines)
-    last = _n_shared([lines[first:][::-1] for lines in all_lines])
-    rest = ["\n".join(lines[first : len(lines) - last]) for lines in all_lines]
-    return [shown or text for shown, text in zip(rest, texts, strict=True)]
+def _shared_lines(texts: Iterator[str]) -> tuple[int, int]:
+    """How many whole lines all `texts` begin with and, of the rest, end with.
+
+    Of texts that are all the same it is none.
+    """
+    one = next(texts)
+    head = one.split("\n")
+    tail, shortest, differ = head[::-1], len(head), False
+    for text in texts:
+        lines = text.split("\n")
+        head, tail = _shared(head, lines), _shared(tail, lines[::-1])
+        shortest, differ = min(shortest, len(lines)), differ or text != one
+    return (len(head), min(len(tail), shortest - len(head))) if differ else (0, 0)
 
 
-def _n_shared(all_lines: list[list[str]]) -> int:
-    """How many lines all begin with."""
-    side_by_side = zip(*all_lines, strict=False)
-    return sum(1 for _ in takewhile(lambda lines: len(set(lines)) == 1, side_by_side))
+def _shared(one: list[str], other: list[str]) -> list[str]:
+    """The lines that both begin with."""
+    both = zip(one, other, strict=False)
+    return [line for line, _ in takewhile(lambda lines: lines[0] == lines[1], both)]
+
+
+def _without(text: str, first: int, last: int) -> str:
+    """`text` without so many lines at its begin and its end, but never nothing."""
+    lines = text.split("\n")
+    return "\n".join(lines[first : len(lines) - last]) or text
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -22,13 +22,13 @@ class SavedAsSafetensors:
     """To be put before a Trainer class. What is asked for here is set before it trains.
 
     checkpoints: where to; clock: stands still meanwhile; facts: what else a checkpoint holds;
-    on_saved: told of the step, the seconds it took and the folder.
+    on_saved: told of the step, the seconds it took, and the folder, or None if the disk failed.
     """
 
     checkpoints: Checkpoints
     clock: StepClock
     facts: Callable[[], dict[str, Any]]
-    on_saved: Callable[[int, float, Path], None]
+    on_saved: Callable[[int, float, Path | None], None]
     # The Trainer's, as far as they are used here.
     model: Any
     optimizer: Any
@@ -38,16 +38,20 @@ class SavedAsSafetensors:
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         start_s, step, facts = time.monotonic(), self.state.global_step, self.facts()
+
+        def write_part(folder: Path) -> None:
+            snapshot.save_weights(self.model, folder)
+            snapshot.save_optimizer(self.model, self.optimizer, self.lr_scheduler, folder)
+            snapshot.save_random_states(folder)
+            if self.args.should_save:
+                self.state.save_to_json(str(folder / TRAINER_STATE))
+            write_facts(folder, facts)
+
         with self.clock.standing():
-            with self.checkpoints.new("checkpoint", step) as folder:
-                snapshot.save_weights(self.model, folder)
-                snapshot.save_optimizer(self.model, self.optimizer, self.lr_scheduler, folder)
-                snapshot.save_random_states(folder)
-                if self.args.should_save:
-                    self.state.save_to_json(str(folder / TRAINER_STATE))
-                write_facts(folder, facts)
-            self.checkpoints.prune(facts["best_step"])
-        written = self.checkpoints.folder / f"checkpoint-{step}"
+            is_written = self.checkpoints.write("checkpoint", step, write_part)
+            if is_written:
+                self.checkpoints.prune(facts["best_step"])
+        written = self.checkpoints.folder / f"checkpoint-{step}" if is_written else None
         self.on_saved(step, time.monotonic() - start_s, written)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

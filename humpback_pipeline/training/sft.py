@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from humpback_pipeline.models import load_causal_lm, load_tokenizer
 from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.recipe import TrainingRecipe
@@ -17,6 +19,7 @@ from humpback_pipeline.training import ranks
 from humpback_pipeline.training.arguments import check_extras, quantization, sharding
 from humpback_pipeline.training.budget import Schedule, plan
 from humpback_pipeline.training.checkpoints import Checkpoints, training_fingerprint
+from humpback_pipeline.training.counts import count_examples, first_uses, n_distinct
 from humpback_pipeline.training.events import OnEvent, ignore_event
 from humpback_pipeline.training.examples import TrainingExample, hash_examples
 from humpback_pipeline.training.fit import check_examples_fit
@@ -75,14 +78,16 @@ def train_model(
         )
     check_extras(settings)
     # Of different examples: the paper's table knows no repeats, and they are to buy no steps.
-    n_distinct = len({example.example_id for example in examples})
-    schedule = plan(settings, n_distinct, ranks.n_planned())
+    n_examples = n_distinct(examples)
+    schedule = plan(settings, n_examples, ranks.n_planned())
     identity = _identity(base, base_identity)
     data = {"examples": hash_examples(examples), "held_out": hash_examples(held_out)}
     fingerprint = _fingerprint(data, settings, schedule, identity)
     with _output(output_dir) as folder, _scratch(folder) as scratch:
         check_free_space(folder, _needed_bytes(base, settings))
-        check_examples_fit(base, settings, examples, trust_remote_code=trust_remote_code)
+        check_examples_fit(
+            base, settings, examples, n_examples, trust_remote_code=trust_remote_code
+        )
         run = TrainingRun(
             examples,
             held_out,
@@ -143,25 +148,27 @@ def _fingerprint(
 
 def _result(run: TrainingRun, elapsed_s: float, data: Mapping[str, str]) -> TrainingResult:
     schedule, losses = run.schedule, dict(run.held_out_curve)
-    lengths = [example.n_tokens for example in run.examples]
-    seen = list(training_order(lengths, schedule.batch_size, schedule.steps, run.settings.seed))
-    n_completion_tokens = [len(example.completion_ids) for example in run.examples]
-    n_tokens = sum(lengths[index] for index in seen)
-    flops = run.flops.of((lengths[index], n_completion_tokens[index]) for index in seen)
+    counts, distinct = count_examples(run.examples), first_uses(run.examples)
+    order = training_order(counts.n_tokens, schedule.batch_size, schedule.steps, run.settings.seed)
+    seen = counts.at(np.fromiter(order, np.int64))
+    n_tokens = int(seen.n_tokens.sum())
+    lengths = zip(map(int, seen.n_tokens), map(int, seen.n_completion_tokens), strict=True)
+    flops = run.flops.of(lengths)
     peak = peak_flops_per_s()
     return TrainingResult(
         loss_before=losses.get(0),
         loss_after=losses.get(run.kept_step),
         train_curve=run.train_curve,
         held_out_curve=run.held_out_curve,
-        n_examples=len(run.examples),
+        n_examples=len(distinct),
+        n_uses=len(run.examples),
         n_held_out=len(run.held_out),
-        n_truncated=sum(example.truncated for example in run.examples),
+        n_truncated=int(counts.at(distinct).truncated.sum()),
         steps=schedule.steps,
         batch_size=schedule.batch_size,
         micro_batch_size=schedule.micro_batch_size,
         n_tokens=n_tokens,
-        n_completion_tokens=sum(n_completion_tokens[index] for index in seen),
+        n_completion_tokens=int(seen.n_completion_tokens.sum()),
         tokens_per_s=n_tokens / run.training_s,
         training_s=run.training_s,
         elapsed_s=elapsed_s,
@@ -176,6 +183,7 @@ def _result(run: TrainingRun, elapsed_s: float, data: Mapping[str, str]) -> Trai
         peak_flops_per_s=peak,
         utilisation=None if peak is None else flops / run.training_s / peak,
         samples=run.samples.facts(),
+        samples_left_out=run.samples_left_out,
         hardware=hardware_facts(),
         versions=library_versions(),
     )

@@ -26,13 +26,33 @@ def trainable(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, parameter
 
 
+def trainable_bytes(model: Any) -> int:
+    """Size of what training changes, of all processes together where they share it out."""
+    return sum(value.numel() * value.element_size() for _, value in trainable(model))
+
+
 def is_sharded(model: Any) -> bool:
     """Whether each process holds only a part of the parameters."""
     return any(_is_part(parameter) for _, parameter in trainable(model))
 
 
+def share_out_again(model: Any) -> None:
+    """Leave each process its part alone: FSDP2 keeps the outermost whole after a forward pass.
+
+    Only a backward pass would end that. Every process of a training calls it.
+    """
+    if ranks.n_processes() == 1:
+        return
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def save_weights(model: Any, folder: Path) -> None:
     """Write the trainable parameters, exactly as they are."""
+    share_out_again(model)
     if writer := _writer(model):
         _save({name: _local(value) for name, value in trainable(model)}, folder, "weights", writer)
 
@@ -41,6 +61,7 @@ def load_weights(model: Any, folder: Path) -> None:
     """Put back what `save_weights` has written. Raises KeyError for another model's."""
     import torch
 
+    share_out_again(model)
     saved = _load(folder, "weights", model)
     with torch.no_grad():
         for name, parameter in trainable(model):
@@ -49,6 +70,7 @@ def load_weights(model: Any, folder: Path) -> None:
 
 def save_optimizer(model: Any, optimizer: Any, scheduler: Any, folder: Path) -> None:
     """Write the optimizer's moments by parameter's name, its groups' settings, the scheduler."""
+    share_out_again(model)
     inner = _inner(optimizer)
     if writer := _writer(model):
         moments = {
@@ -65,6 +87,7 @@ def save_optimizer(model: Any, optimizer: Any, scheduler: Any, folder: Path) -> 
 
 def load_optimizer(model: Any, optimizer: Any, scheduler: Any, folder: Path) -> None:
     """Put back what `save_optimizer` has written."""
+    share_out_again(model)
     inner = _inner(optimizer)
     saved = _load(folder, "optimizer", model)
     moments: dict[str, dict[str, Any]] = {}

@@ -8,15 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from humpback_pipeline.recipe import TrainingRecipe
-from humpback_pipeline.training.arguments import adapter_config, trainer_arguments
+from humpback_pipeline.training.arguments import (
+    adapter_config,
+    naming_the_setting,
+    trainer_arguments,
+)
 from humpback_pipeline.training.budget import Schedule, learning_rate_at
+from humpback_pipeline.training.counts import count_examples
 from humpback_pipeline.training.divergence import LossWatch
 from humpback_pipeline.training.dropout import hasten_adapter_dropout
 from humpback_pipeline.training.errors import TrainingDivergedError
 from humpback_pipeline.training.examples import TrainingExample
 from humpback_pipeline.training.loss import completion_nll, keeps_some_logits
 from humpback_pipeline.training.order import training_order
+from humpback_pipeline.training.packing import use_packing
 from humpback_pipeline.training.saved_state import SavedAsSafetensors
 
 
@@ -55,7 +63,7 @@ def build_trainer(
     from trl import SFTTrainer
 
     log = StepLog(LossWatch(settings.divergence))
-    lengths = [example.n_tokens for example in examples]
+    lengths = count_examples(examples).n_tokens
     order = list(training_order(lengths, schedule.batch_size, schedule.steps, settings.seed))
 
     class CompletionTrainer(SavedAsSafetensors, SFTTrainer):
@@ -106,27 +114,32 @@ def build_trainer(
                 raise TrainingDivergedError(f"the loss is {loss.item()}", step, ids)
             return loss
 
+        def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+            # Before the weights are changed by it, or measured with it.
+            norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+            if norm is not None and not math.isfinite(float(norm)):
+                step, what = self.state.global_step + 1, f"the gradient's norm is {float(norm)}"
+                raise TrainingDivergedError(what, step, examples_of(step))
+            return norm
+
     def examples_of(step: int) -> list[str]:
         start = (step - 1) * schedule.batch_size
         return [examples[i].example_id for i in order[start : start + schedule.batch_size]]
 
-    collate = Collator(tokenizer.pad_token_id)
-    dataset = Dataset.from_dict(
-        {
-            "input_ids": [example.input_ids for example in examples],
-            "labels": [example.labels for example in examples],
-            "example_index": list(range(len(examples))),
-        }
-    )
-    trainer = CompletionTrainer(
-        model=model,
-        args=trainer_arguments(settings, schedule, scratch_dir, run_name),
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        data_collator=collate,
-        peft_config=adapter_config(settings),
-        callbacks=[_step_listener(log, examples_of), *callbacks],
-    )
+    packed = use_packing(model, settings.max_tokens)
+    collate = ExampleCollator(examples, tokenizer.pad_token_id, packed=packed)
+    # Numbers alone: the tokens are read by the collator, when their step comes.
+    dataset = Dataset.from_dict({"example_index": np.arange(len(examples))})
+    with naming_the_setting():
+        trainer = CompletionTrainer(
+            model=model,
+            args=trainer_arguments(settings, schedule, scratch_dir, run_name),
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            data_collator=collate,
+            peft_config=adapter_config(settings),
+            callbacks=[_step_listener(log, examples_of), *callbacks],
+        )
     hasten_adapter_dropout(trainer.model)
     if settings.method == "qlora":
         _keep_adapters_exact(trainer.model)
@@ -141,20 +154,42 @@ def _keep_adapters_exact(model: Any) -> None:
 
 
 class Collator:
-    """TRL's collator, which pads on the right and masks it, and the examples' numbers with it."""
+    """TRL's collator: one packed row, or rows padded on the right."""
 
-    def __init__(self, pad_token_id: int) -> None:
+    def __init__(self, pad_token_id: int, *, packed: bool = False) -> None:
         from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-        self._collate = DataCollatorForLanguageModeling(pad_token_id=pad_token_id)
+        self._collate = DataCollatorForLanguageModeling(
+            pad_token_id=pad_token_id, padding_free=packed
+        )
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Tensors input_ids, attention_mask, labels: [rows, longest]; example_index: [rows]."""
+        """Tensors input_ids and labels: [1, all tokens], or [rows, longest] with attention_mask.
+
+        Packed, position_ids and where each example begins are there too.
+        """
+        batch = dict(self._collate(rows))
+        batch.pop("seq_idx", None)  # for layers that a packed model has none of
+        return batch
+
+
+class ExampleCollator:
+    """Reads the examples whose numbers it is given, and collates them."""
+
+    def __init__(
+        self, examples: Sequence[TrainingExample], pad_token_id: int, *, packed: bool = False
+    ) -> None:
+        self._examples = examples
+        self._collate = Collator(pad_token_id, packed=packed)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tensors as of `Collator`, and example_index: [rows]."""
         import torch
 
-        batch = dict(self._collate(rows))
-        if "example_index" in rows[0]:
-            batch["example_index"] = torch.tensor([row["example_index"] for row in rows])
+        numbers = [int(row["example_index"]) for row in rows]
+        chosen = (self._examples[number] for number in numbers)
+        batch = self._collate([{"input_ids": e.input_ids, "labels": e.labels} for e in chosen])
+        batch["example_index"] = torch.tensor(numbers)
         return batch
 
 
@@ -176,10 +211,7 @@ def _step_listener(log: StepLog, examples_of: Callable[[int], list[str]]) -> Any
             if "loss" not in logs:
                 return
             loss, log.grad_norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
-            wrong = log.watch.look(loss)
-            if not math.isfinite(log.grad_norm):
-                wrong = f"the gradient's norm is {log.grad_norm}"
-            if wrong:
+            if wrong := log.watch.look(loss):
                 step = state.global_step
                 raise TrainingDivergedError(wrong, step, examples_of(step))
             log.curve.append((state.global_step - 1, loss, log.learning_rate))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import psutil
@@ -16,14 +19,23 @@ from projects import Project, make_project
 
 from humpback_pipeline.assets.retries import passing_reason
 from humpback_pipeline.progress import Progress
-from humpback_pipeline.stages import Workspace
+from humpback_pipeline.recipe import TrainingRecipe
+from humpback_pipeline.stages import Workspace, training_process
 from humpback_pipeline.stages.iteration_names import model_name
 from humpback_pipeline.stages.seed import write_seed_pairs
 from humpback_pipeline.stages.training import train_and_save
 from humpback_pipeline.stages.training_process import TrainingProcessError, error_of
-from humpback_pipeline.stages.training_worker import failure_of
+from humpback_pipeline.stages.training_worker import (
+    EXAMPLES,
+    HELD_OUT,
+    WORK,
+    TrainingWork,
+    failure_of,
+    work_on,
+)
 from humpback_pipeline.storage import Manifest, OutOfSpaceError
 from humpback_pipeline.training import TrainingDivergedError, TrainingEvent
+from humpback_pipeline.training.uses import hand_over
 
 M0 = model_name(0)
 OWN_PROCESS = {
@@ -139,13 +151,49 @@ def test_error_of_training_reaches_the_stage_as_itself(tmp_path: Path) -> None:
     assert children() == before
 
 
+def test_single_process_is_none_of_a_launcher_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR")
+    for name in (*launcher, "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    alone = training_process._environment(0, 1)
+    assert not {*launcher, "MASTER_PORT"} & alone.keys()
+    assert alone["HF_HUB_OFFLINE"] == "1"
+    assert training_process._environment(1, 2)["WORLD_SIZE"] == "2"
+
+
+def test_trace_of_a_librarys_value_error_is_logged_and_ours_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Pipe()
+    (tmp_path / WORK).write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(TrainingWork, "model_validate_json", lambda _: random.sample([1], 2))
+    work_on(tmp_path, theirs)
+    assert json.loads(ours.recv_bytes())[1]["kind"] == "ValueError"
+    assert "Traceback" in caplog.text
+
+    caplog.clear()
+    monkeypatch.setattr(TrainingWork, "model_validate_json", lambda _: trivial_work(tmp_path))
+    hand_over([], tmp_path, EXAMPLES)
+    hand_over([], tmp_path, HELD_OUT)
+    work_on(tmp_path, theirs)
+    assert "no examples" in json.loads(ours.recv_bytes())[1]["message"]
+    assert "Traceback" not in caplog.text
+
+
+def trivial_work(folder: Path) -> TrainingWork:
+    places = {"base": folder, "output_dir": folder, "checkpoint_dir": folder, "log_dir": folder}
+    rest = {"base_identity": {}, "stage": "m0", "trust_remote_code": False}
+    return TrainingWork(settings=TrainingRecipe(), **places, **rest)
+
+
 def test_memory_that_ran_out_in_the_process_names_what_saves_it() -> None:
     failure = failure_of(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
     assert failure.out_of_memory
     error = error_of(failure, "training m0")
     assert passing_reason(error) == "memory ran out"
-    for setting in ("micro_batch_size", "max_tokens", "gradient_checkpointing", "lora"):
-        assert setting in str(error)
+    goes_on, anew = str(error).split("goes on from its last checkpoint")
+    assert all(setting in goes_on for setting in ("micro_batch_size", "gradient_checkpointing"))
+    assert all(setting in anew for setting in ("max_tokens", "lora", "starts anew"))
     known = error_of(failure_of(OutOfSpaceError("disk: 3 MB free")), "training m0")
     assert isinstance(known, OutOfSpaceError)
     assert str(known) == "disk: 3 MB free"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tiny_models import save_tiny_model
 
+from humpback_pipeline.models import load_causal_lm
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.recipe_training import DivergenceRecipe
-from humpback_pipeline.training import TrainingDivergedError, TrainingExample, train_model
+from humpback_pipeline.training import TrainingDivergedError, TrainingExample, train_model, trainer
 from humpback_pipeline.training.divergence import LossWatch
+from humpback_pipeline.training.loss import held_out_loss
 from humpback_pipeline.training.order import training_order
+from humpback_pipeline.training.trainer import Collator
 
 EXAMPLES = [
     TrainingExample(f"e{i}", tuple(range(10, 14 + i)), (*range(60 + 9 * i, 68 + 9 * i), 2))
@@ -55,7 +60,65 @@ def test_explosion_is_told_from_a_slow_climb_and_from_the_first_steps() -> None:
     assert alarm is not None
     assert alarm < 50
     assert first_alarm([50.0] * 10) is None
-    assert first_alarm([50.0] * 10, start=2.0) == 5
+    assert first_alarm([2.1] + [50.0] * 10, start=2.0) == 6
+
+
+def test_harder_examples_than_those_held_out_are_no_explosion() -> None:
+    # Seeds held out at 0.8 nats, most of a step curated pairs at 2.2.
+    steady = [2.2, 2.18, 2.21, 2.15, 2.17, 2.1, *[2.05] * 40]
+    assert first_alarm(steady, start=0.8) is None
+    assert first_alarm([*steady, *[4.5] * 5], start=0.8) == len(steady) + 5
+    # Easier ones: the held-out loss is what counts.
+    assert first_alarm([0.3, *[2.5] * 20], start=1.5) is None
+
+
+@pytest.mark.parametrize("bad_step", [3, 6])  # the last is measured as well
+def test_gradient_that_is_no_number_names_its_step_before_the_weights_are_changed(
+    bad_step: int,
+    tiny_base: Path,
+    settings: TrainingRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    n_steps, finite = 0, []
+
+    def note(optimizer: Any, *_: object) -> None:
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        finite.append(all(bool(torch.isfinite(p.grad).all()) for p in weights))
+
+    real = trainer.completion_nll
+
+    def poisoned(model: Any, batch: dict[str, Any]) -> Any:
+        nonlocal n_steps
+        loss = real(model, batch)
+        n_steps += 1  # in halves
+        if n_steps == 2 * bad_step:
+            loss.register_hook(lambda gradient: gradient * math.nan)
+        return loss
+
+    monkeypatch.setattr(trainer, "completion_nll", poisoned)
+    hook = register_optimizer_step_pre_hook(note)
+    try:
+        with pytest.raises(TrainingDivergedError, match="gradient's norm is nan") as error:
+            train_model(tiny_base, EXAMPLES, EXAMPLES[:2], settings, tmp_path / "model")
+    finally:
+        hook.remove()
+    assert error.value.step == bad_step
+    assert finite == [True] * (bad_step - 1)
+    lengths = [example.n_tokens for example in EXAMPLES]
+    order = list(training_order(lengths, settings.batch_size, settings.steps, settings.seed))
+    of_step = order[(bad_step - 1) * settings.batch_size : bad_step * settings.batch_size]
+    assert list(error.value.example_ids) == [f"e{index}" for index in of_step]
+
+
+def test_held_out_loss_that_is_no_number_names_the_steps_done(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "base", nan=True)
+    with pytest.raises(TrainingDivergedError) as error:
+        held_out_loss(load_causal_lm(model, dtype="float32"), EXAMPLES[:2], Collator(0), 2, step=7)
+    assert error.value.step == 7
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from published_models import LLAMAS, save_llama_config
 from tiny_models import save_tiny_model
 
 from humpback_pipeline.models import known_config
-from humpback_pipeline.recipe import TrainingRecipe, load_recipe
+from humpback_pipeline.recipe import LoraRecipe, TrainingRecipe, load_recipe
 from humpback_pipeline.recipe_section import PACKAGE_DIR
 from humpback_pipeline.recipe_training import DistributedRecipe
 from humpback_pipeline.training import (
@@ -85,6 +85,46 @@ def test_training_is_refused_before_its_model_is_loaded(
     with pytest.raises(TrainingMemoryError, match=r"will not fit: it takes about .*this machine"):
         train_model(tiny_base, EXAMPLES, [], settings, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_micro_batch_beyond_the_share_of_a_step_is_not_counted(tmp_path: Path) -> None:
+    base = save_llama_config(tmp_path, "7B")
+    small = TrainingRecipe(method="lora", batch_size=4, micro_batch_size=4)
+    wanted = small.model_copy(update={"micro_batch_size": 32})
+    room = Room("cuda", "a GPU", 2_000 * GIB)
+    assert check_fits(base, wanted, room) == check_fits(base, small, room)
+    # Of few examples the paper's step has 8.
+    paper = wanted.model_copy(update={"batch_size": None})
+    eight = paper.model_copy(update={"micro_batch_size": 8})
+    assert check_fits(base, paper, room, n_examples=500) == check_fits(base, eight, room)
+    assert check_fits(base, paper, room) != check_fits(base, eight, room)
+    two = DistributedRecipe(processes=2, strategy="ddp")
+    shared = wanted.model_copy(update={"distributed": two})
+    halves = shared.model_copy(update={"micro_batch_size": 2})
+    assert check_fits(base, shared, room) == check_fits(base, halves, room)
+    with pytest.raises(TrainingMemoryError) as error:
+        check_fits(base, wanted, Room("cuda", "a small GPU", GIB))
+    assert "training.micro_batch_size: 1 →" in str(error.value)
+
+
+def test_mixture_of_experts_with_dropout_in_its_adapters_names_the_setting(tmp_path: Path) -> None:
+    from transformers import MixtralConfig
+
+    MixtralConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+    ).save_pretrained(tmp_path)
+    lora = LoraRecipe(target_modules="all-linear")
+    settings = TrainingRecipe(method="lora", lora=lora)
+    with pytest.raises(ValueError, match=r"training\.lora\.dropout: 0"):
+        model_shape(tmp_path, settings)
+    dry = settings.model_copy(update={"lora": lora.model_copy(update={"dropout": 0.0})})
+    assert model_shape(tmp_path, dry).n_adapter > 0
 
 
 def test_small_model_on_this_machine_fits(tiny_base: Path, settings: TrainingRecipe) -> None:

@@ -45,6 +45,7 @@ def test_card_has_losses_hashes_recipe_and_mixture_and_can_be_read_by_the_hub(
     (tmp_path / "base" / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Base\n")
     again = ModelCard(model_card(settings, result, identity, tmp_path / "base", {}))
     assert (again.data.license, again.data.base_model) == ("apache-2.0", "some/base")
+    assert again.data.base_model_relation == "adapter"
     assert "## Mixture" not in again.text
 
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+from safetensors import SafetensorError
 
 from humpback_pipeline.models import load_causal_lm, load_tokenizer, servable_directory
 from humpback_pipeline.recipe import TrainingRecipe
 from humpback_pipeline.recipe_training import DivergenceRecipe
-from humpback_pipeline.training import TrainingEvent, TrainingExample, TrainingResult, train_model
+from humpback_pipeline.training import (
+    TrainingEvent,
+    TrainingExample,
+    TrainingResult,
+    listening,
+    snapshot,
+    train_model,
+)
+from humpback_pipeline.training.cadence import CheckpointCadence
 from humpback_pipeline.training.checkpoints import Checkpoints, read_facts
 from humpback_pipeline.training.loss import held_out_loss
 from humpback_pipeline.training.trainer import Collator
@@ -21,8 +34,29 @@ EXAMPLES = [
 ]
 
 
+# Far too fast at the end: the held-out loss falls, then rises.
+RISING = {
+    "learning_rate_start": 5e-3,
+    "learning_rate_end": 0.5,
+    "steps": 8,
+    "divergence": DivergenceRecipe(loss_ratio=None),
+}
+
+
 class EndedError(Exception):
     """What ends a training in these tests."""
+
+
+def failing(write: Callable[..., None], at: set[int], error: Exception) -> Callable[..., None]:
+    """`write`, but the calls of these numbers, counted from 1, raise `error` half-way."""
+    calls = itertools.count(1)
+
+    def write_or_fail(*arguments: Any) -> None:
+        write(*arguments)
+        if next(calls) in at:
+            raise error
+
+    return write_or_fail
 
 
 @pytest.fixture
@@ -119,8 +153,6 @@ def test_checkpoints_are_whole_the_last_two_and_without_pickle(
 def test_half_written_checkpoint_is_never_gone_on_from(
     trainings: Trainings, settings: TrainingRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from humpback_pipeline.training import snapshot
-
     written: list[Path] = []
 
     def save_until_third(folder: Path) -> None:
@@ -168,32 +200,127 @@ def test_full_disk_skips_checkpoints_and_not_the_training(
     trainings: Trainings, settings: TrainingRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from humpback_pipeline.storage import OutOfSpaceError
-    from humpback_pipeline.training import run
+    from humpback_pipeline.training import checkpoints
 
-    def full(*_: object) -> None:
+    asked: set[int] = set()
+
+    def full(_: object, n_bytes: int) -> None:
+        asked.add(n_bytes)
         raise OutOfSpaceError("full")
 
-    monkeypatch.setattr(run, "check_free_space", full)
+    monkeypatch.setattr(checkpoints, "check_free_space", full)
     result = trainings.run(settings, "model")
     assert len(result.train_curve) == settings.steps
     assert trainings.steps("checkpoint") == []
+    # Of the first one as well: the adapter and its two moments, in float32.
+    adapter = safetensors.torch.load(trainings.weights("model"))
+    assert asked == {3 * 4 * sum(weight.numel() for weight in adapter.values())}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("I/O error")]
+)
+def test_disk_that_fails_in_the_midst_of_a_checkpoint_does_not_end_the_training(
+    error: Exception,
+    trainings: Trainings,
+    settings: TrainingRecipe,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(snapshot, "save_optimizer", failing(snapshot.save_optimizer, {3}, error))
+    with pytest.raises(EndedError):
+        trainings.run(settings, "model", end_at=4)
+    assert trainings.steps("checkpoint") == [1, 2]
+    assert "checkpoint-3 is not written" in caplog.text
+    (folder,) = trainings.checkpoints.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-1", "checkpoint-2"]
+    assert trainings.run(settings, "model").resumed_at == [2]
+
+
+def test_best_weights_that_the_disk_fails_at_are_not_said_to_be_kept(
+    trainings: Trainings, settings: TrainingRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "MIN_STEPS_BETWEEN_MEASUREMENTS", 2)
+    # Too fast after the sixth step of eight: the lowest loss is under way.
+    best = settings.model_copy(update=RISING | {"keep": "best", "checkpoint_every_s": None})
+    usual = trainings.run(best, "usual")
+    measured = [step for step, _ in usual.held_out_curve if step]
+    losses = dict(usual.held_out_curve)
+    n_lowest = measured.index(usual.kept_step) + 1
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(snapshot, "save_weights", failing(snapshot.save_weights, {n_lowest}, full))
+    result = trainings.run(best, "full-disk")
+    assert result.held_out_curve == usual.held_out_curve
+    others = [step for step in measured if step != usual.kept_step]
+    assert result.kept_step == min(others, key=losses.__getitem__)
+    assert result.loss_after == losses[result.kept_step]
+
+
+def test_damaged_checkpoint_is_passed_over_for_the_one_before(
+    trainings: Trainings, settings: TrainingRecipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = trainings.run(settings, "whole", resumable=False)
+    for end_at, damaged in ((4, "weights-00000.safetensors"), (5, "random-00000.json")):
+        with pytest.raises(EndedError):
+            trainings.run(settings, "model", end_at=end_at)
+        (folder,) = trainings.checkpoints.iterdir()
+        path = folder / f"checkpoint-{end_at - 1}" / damaged
+        path.write_bytes(path.read_bytes()[:100])
+    result = trainings.run(settings, "model")
+    assert result.resumed_at == [2, 3]
+    assert result.train_curve == whole.train_curve
+    assert "checkpoint-4 cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"micro_batch_size": 1}, {"gradient_checkpointing": True}])
+def test_training_that_ran_out_of_memory_goes_on_with_less_of_it(
+    change: dict[str, Any], trainings: Trainings, settings: TrainingRecipe
+) -> None:
+    dry = settings.lora.model_copy(update={"dropout": 0.0})
+    settings = settings.model_copy(update={"dropout": 0.0, "lora": dry})
+    whole = trainings.run(settings, "whole", resumable=False)
+    with pytest.raises(EndedError):
+        trainings.run(settings, "model", end_at=4)
+    less = settings.model_copy(update=change)
+    assert less.shaping() == settings.shaping()
+    resumed = trainings.run(less, "model")
+    assert resumed.resumed_at == [3]
+    assert resumed.n_tokens == whole.n_tokens
+    losses = [loss for _, loss, _ in resumed.train_curve]
+    # Sums in another order, in bf16.
+    assert losses == pytest.approx([loss for _, loss, _ in whole.train_curve], abs=0.02)
+
+
+def test_checkpoints_take_a_twentieth_of_the_time_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    cadence = CheckpointCadence(every_s=60.0, every_steps=None)
+    cadence.reset()
+
+    def due(since_s: float, measured: bool = False) -> bool:
+        nonlocal now_s
+        now_s += since_s
+        is_due = cadence.is_due(1, training_s=now_s, measured=measured)
+        now_s -= since_s
+        return is_due
+
+    assert (due(59.0), due(60.0), due(30.0, measured=True)) == (False, True, False)
+    now_s = 1_000.0
+    cadence.reset(took_s=30.0)
+    assert (due(60.0), due(599.0), due(600.0)) == (False, False, True)
+    assert (due(599.0, measured=True), due(600.0, measured=True)) == (False, True)
+    cadence.reset(took_s=1.0)
+    assert (due(60.0), due(20.0, measured=True), due(19.0, measured=True)) == (True, True, False)
+    each = CheckpointCadence(every_s=0.0, every_steps=None)
+    each.reset(took_s=30.0)
+    assert each.is_due(1, training_s=0.0, measured=False)
 
 
 def test_best_weights_are_kept_if_the_recipe_says_so(
     trainings: Trainings, settings: TrainingRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from humpback_pipeline.training import listening
-
     monkeypatch.setattr(listening, "MIN_STEPS_BETWEEN_MEASUREMENTS", 2)
-    # Far too fast at the end: the held-out loss falls, then rises.
-    settings = settings.model_copy(
-        update={
-            "learning_rate_start": 5e-3,
-            "learning_rate_end": 0.5,
-            "steps": 8,
-            "divergence": DivergenceRecipe(loss_ratio=None),
-        }
-    )
+    settings = settings.model_copy(update=RISING)
     best = settings.model_copy(update={"keep": "best"})
     kept_last = trainings.run(settings, "last", resumable=False)
     with pytest.raises(EndedError):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -177,3 +178,14 @@ def test_full_disk_stops_before_training(
     monkeypatch.setattr("humpback_pipeline.training.sft._load", lambda *_: pytest.fail("loaded"))
     with pytest.raises(OutOfSpaceError):
         train_model(tiny_base, EXAMPLES, [], settings, tmp_path / "model")
+
+
+def test_repeats_are_uses_and_no_further_examples(
+    tiny_base: Path, settings: TrainingRecipe, tmp_path: Path
+) -> None:
+    cut = dataclasses.replace(EXAMPLES[0], truncated=True)
+    examples = [cut, *EXAMPLES[1:], *EXAMPLES[4:], cut, cut]
+    settings = settings.model_copy(update={"steps": 2})
+    result = train_model(tiny_base, examples, [], settings, tmp_path / "model")
+    assert (result.n_examples, result.n_uses, result.n_truncated) == (8, 14, 1)
+    assert "| examples | 8 (1 cut at" in (tmp_path / "model" / "README.md").read_text()

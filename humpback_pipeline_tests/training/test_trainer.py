@@ -29,15 +29,16 @@ def test_only_completion_tokens_have_labels_in_every_batch(
     trainer = _trainer(tiny_base, settings, tmp_path)
     seen = []
     for batch in trainer.get_train_dataloader():
+        assert "attention_mask" not in batch  # packed: nothing is padded
+        ends = batch["cu_seq_lens_q"].tolist()
+        assert ends[-1] == batch["input_ids"].numel()
         for row, index in enumerate(batch["example_index"].tolist()):
-            example = EXAMPLES[index]
-            n_prompt, n_tokens = len(example.prompt_ids), example.n_tokens
-            labels = batch["labels"][row].tolist()
-            assert batch["input_ids"][row, :n_tokens].tolist() == example.input_ids
-            assert labels[:n_prompt] == [-100] * n_prompt
-            assert labels[n_prompt:n_tokens] == list(example.completion_ids)
-            assert set(labels[n_tokens:]) <= {-100}
-            assert batch["attention_mask"][row].sum().item() == n_tokens
+            example, own = EXAMPLES[index], slice(ends[row], ends[row + 1])
+            n_prompt = len(example.prompt_ids)
+            labels = batch["labels"][0, own].tolist()
+            assert batch["input_ids"][0, own].tolist() == example.input_ids
+            assert batch["position_ids"][0, own].tolist() == list(range(example.n_tokens))
+            assert labels == [-100] * n_prompt + list(example.completion_ids)
             seen.append(index)
     assert len(seen) == settings.batch_size * settings.steps
     assert set(seen) == set(range(len(EXAMPLES)))
