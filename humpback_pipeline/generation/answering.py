@@ -158,6 +158,10 @@ def _chosen(request: GenerationRequest, answer: Answer) -> ChoiceProbabilities:
 def _key(
     request: GenerationRequest, method: str, generator: TextGenerator, facts: dict[str, object]
 ) -> str:
+    # Only where it is so: other requests keep the keys they have always had.
+    plain: dict[str, object] = {"plain_text": True} if request.plain_text else {}
+    if request.stop:
+        plain["stop"] = request.stop
     return ledger_key(
         request.request_id,
         method,
@@ -166,4 +170,5 @@ def _key(
         answer_prefix=request.answer_prefix,
         cuttable=request.cuttable,
         parameters=facts,
+        **plain,
     )

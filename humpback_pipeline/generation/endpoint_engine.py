@@ -189,12 +189,27 @@ class EndpointGenerator(StreamedAnswers):
         messages: list[Message] = list(request.messages)
         seed = request_seed(self._seed, request.request_id)
         body: dict[str, Any] = {"model": self._model, "seed": seed, **parameters}
+        if request.stop:
+            body["stop"] = list(request.stop)
+            if self._is_vllm:  # for who asked to see and cut
+                body["include_stop_str_in_output"] = True
+        if request.plain_text:
+            return self._go_on_with(request, body)
         # Only vLLM can continue an answer that is begun for it; elsewhere the prompt's own words
         # ("a last line of the form …") must do.
         if request.answer_prefix and self._is_vllm:
             messages.append({"role": "assistant", "content": request.answer_prefix})
             body |= {"continue_final_message": True, "add_generation_prompt": False}
-        reply = self._client.post("/chat/completions", {**body, "messages": messages})
+        return self._with_choices("/chat/completions", {**body, "messages": messages})
+
+    def _go_on_with(self, request: GenerationRequest, body: dict[str, Any]) -> dict[str, Any]:
+        # This older API has log-probabilities in a form of its own, which nothing here needs.
+        told = {name: value for name, value in body.items() if name != "logprobs"}
+        prompt = request.messages[-1]["content"] + request.answer_prefix
+        return self._with_choices("/completions", {**told, "prompt": prompt})
+
+    def _with_choices(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        reply = self._client.post(path, body)
         if not reply.get("choices"):
             raise EndpointError(f"{self._client.base_url}: an answer without choices: {reply}")
         return reply

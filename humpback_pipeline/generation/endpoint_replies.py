@@ -41,7 +41,7 @@ def generation_of(request_id: str, reply: dict[str, Any]) -> Generation:
     values = [float(token["logprob"]) for token in tokens]
     return Generation(
         request_id=request_id,
-        text=str(choice["message"].get("content") or ""),
+        text=str(choice.get("text") or (choice.get("message") or {}).get("content") or ""),
         finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
         n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
         n_tokens=int(usage.get("completion_tokens") or len(tokens)),

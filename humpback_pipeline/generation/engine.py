@@ -31,12 +31,17 @@ class GenerationRequest:
     messages: what stands before the answer; `answer_prefix` opens the answer itself.
     cuttable: texts inside the last user message, in their order there, that lose their ends if the
         prompt does not fit; the longest is cut first. Empty: the end of that message is cut.
+    plain_text: the one message is a text to go on with, without any chat template around it.
+    stop: texts that an engine may end at, which spares it what follows; the first of them then ends
+        the answer. Who asks cuts there all the same: not every engine knows how to.
     """
 
     request_id: str
     messages: list[Message]
     answer_prefix: str = ""
     cuttable: tuple[str, ...] = ()
+    plain_text: bool = False
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from humpback_pipeline.chat import (
     RenderingError,
     choice_token_ids,
     render_example,
+    render_plain_text,
     render_prompt,
     special_token_ids,
     turn_ending,
@@ -78,6 +79,9 @@ class PromptFitter:
         limit = self.max_model_tokens - answer_tokens
 
         def render(messages: list[Message]) -> list[int]:
+            if request.plain_text:
+                text = messages[-1]["content"] + request.answer_prefix
+                return render_plain_text(self.tokenizer, text)
             return render_prompt(self.tokenizer, messages, request.answer_prefix)
 
         token_ids = render(request.messages)

@@ -116,7 +116,9 @@ def was_cut(answer: Generation | ChoiceProbabilities | Likelihood) -> bool:
 
 def _request_of(method: str, plain: dict[str, Any]) -> GenerationRequest | LikelihoodRequest:
     fields = {**plain, "cuttable": tuple(plain["cuttable"])}
-    return LikelihoodRequest(**fields) if method == "likelihoods" else GenerationRequest(**fields)
+    if method == "likelihoods":
+        return LikelihoodRequest(**fields)
+    return GenerationRequest(**{**fields, "stop": tuple(plain["stop"])})
 
 
 def _answer_of(method: str, plain: dict[str, Any]) -> Generation | ChoiceProbabilities | Likelihood:

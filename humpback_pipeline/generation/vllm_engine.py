@@ -95,7 +95,7 @@ class VllmGenerator(StreamedAnswers):
         def fit(i: int, request: GenerationRequest) -> Prompt:
             prompt = self._fitter.fit(request, sampling.max_new_tokens)
             asked[i] = (request, prompt)
-            return Prompt(prompt.token_ids)
+            return Prompt(prompt.token_ids, list(request.stop))
 
         for finished in self._core.stream("complete", MappedFeed(feed, fit), sampling):
             yield [(i, _generation(*asked.pop(i), completion)) for i, completion in finished]

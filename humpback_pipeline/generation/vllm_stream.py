@@ -10,7 +10,8 @@ from humpback_pipeline.generation.engine import EngineDiedError, GenerationError
 from humpback_pipeline.generation.streaming import Feed, Stream
 from humpback_pipeline.recipe_curation import SamplingRecipe
 
-# complete: sample a Completion. choice_logprobs: of the token ids in `detail` as the next token.
+# complete: sample a Completion, which ends with the first of the texts in `detail`.
+# choice_logprobs: of the token ids in `detail` as the next token.
 # prompt_logprobs: of the prompt's own tokens from position `detail` (at least 1) on.
 Method = Literal["complete", "choice_logprobs", "prompt_logprobs"]
 
@@ -92,6 +93,8 @@ def _parameters(method: Method, prompt: Prompt, sampling: SamplingRecipe | None)
             top_p=sampling.top_p,
             max_tokens=sampling.max_new_tokens,
             logprobs=0,
+            stop=prompt.detail or None,
+            include_stop_str_in_output=bool(prompt.detail),  # for who asked to see and cut
             **last,
         )
     one = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, **last}

@@ -227,3 +227,25 @@ def child_of(generator: TextGenerator) -> psutil.Process:
     pid = generator.pid  # type: ignore[attr-defined]
     assert pid != os.getpid()
     return psutil.Process(pid)
+
+
+def test_plain_text_is_continued_without_a_template_up_to_a_stop(
+    vllm: TextGenerator, generator: TextGenerator
+) -> None:
+    plain = [replace(request, plain_text=True) for request in requests_of()]
+    whole = vllm.generate(plain, GREEDY)
+    reference = generator.generate(plain, GREEDY)
+    # The tiny model's tokens are bytes: any character it wrote may be the one to stop at.
+    stops = [next((c for c in answer.text if c.isascii()), "x") for answer in whole]
+
+    stopped = vllm.generate(
+        [replace(request, stop=(stop,)) for request, stop in zip(plain, stops, strict=True)], GREEDY
+    )
+
+    assert [a.n_prompt_tokens for a in whole] == [a.n_prompt_tokens for a in reference]
+    assert whole[0].n_prompt_tokens < vllm.generate(requests_of(), GREEDY)[0].n_prompt_tokens
+    for mine, all_of_it, stop in zip(stopped, whole, stops, strict=True):
+        assert all_of_it.text.startswith(mine.text)
+        if stop in all_of_it.text:
+            assert mine.text == all_of_it.text.partition(stop)[0] + stop
+            assert mine.finish_reason == "stop"
