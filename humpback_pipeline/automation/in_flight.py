@@ -25,7 +25,7 @@ OPEN_BACKFILL = [
     BulkActionStatus.FAILING,
 ]
 # Runs of assets picked in the UI, of our jobs, and of `make run`.
-JOB_PREFIXES = ("__ASSET_JOB", "humpback", "iteration_", "after_")
+JOB_PREFIXES = ("__ASSET_JOB", "humpback", "iteration_", "after_", "ablations", "benchmarks")
 # A run that was created but never queued, because whoever did it died, must not block for ever.
 MAX_NOT_STARTED_S = 600.0
 # A run whose process was killed is launched again by the daemon within seconds.

@@ -1,8 +1,8 @@
-"""Partitions: one per WARC file of the corpus folder."""
+"""Partitions: one per WARC file of the corpus folder, and one per variant of the ablations."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import dagster as dg
 
@@ -12,6 +12,15 @@ from humpback_pipeline.web.shards import CorpusError
 
 WARC_SHARDS = "warc_shards"
 warc_shards = dg.DynamicPartitionsDefinition(name=WARC_SHARDS)
+# Groups with jobs of their own. A run has one range of partitions, so assets with those of
+# ablations and assets with shards cannot be in one; and a benchmark can take longer than all else.
+ABLATIONS_GROUP = "ablations"
+BENCHMARKS_GROUP = "benchmarks"
+
+
+def ablation_variants(names: Iterable[str]) -> dg.StaticPartitionsDefinition:
+    """The partitions of ablations, in the order of the recipe."""
+    return dg.StaticPartitionsDefinition(list(names))
 
 
 def register_shards(

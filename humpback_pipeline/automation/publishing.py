@@ -19,6 +19,7 @@ from humpback_pipeline.automation.in_flight import work_in_flight
 from humpback_pipeline.lineage import Catalogue
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.stages import Workspace
+from humpback_pipeline.stages.ablation_models import asset_of
 from humpback_pipeline.stages.workspace import RUN_LOCK
 from humpback_pipeline.storage import Manifest
 
@@ -75,9 +76,10 @@ def republished_event(
     metadata["republished"] = dg.MetadataValue.text(
         f"An older version, made {manifest.created}, was made current again; nothing was computed."
     )
+    asset, partition = asset_of(manifest.name, manifest.partition)
     return dg.AssetMaterialization(
-        asset_key=manifest.name,
-        partition=manifest.partition,
+        asset_key=asset,
+        partition=partition,
         description=f"Version {manifest.version} was published again.",
         metadata=metadata,
         tags={
@@ -93,9 +95,9 @@ def _origin_tags(instance: dg.DagsterInstance, manifest: Manifest) -> Mapping[st
 
     With them Dagster goes on telling whether the version is up to date with its own inputs.
     """
+    asset, partition = asset_of(manifest.name, manifest.partition)
     wanted = AssetRecordsFilter(
-        asset_key=dg.AssetKey(manifest.name),
-        asset_partitions=[manifest.partition] if manifest.partition else None,
+        asset_key=dg.AssetKey(asset), asset_partitions=[partition] if partition else None
     )
     cursor = None
     while True:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,15 @@ class ScalingFit:
 
     alpha: percentage points of win rate gained each time the data grows e-fold.
     intercept: percent at N = 1. r_squared: share of the variance explained (1.0 for two sizes).
-    n: points fitted.
+    n: points fitted. standard_error: of alpha, from how far the points scatter about the line; None
+    for two points, which always lie on theirs.
     """
 
     alpha: float
     intercept: float
     r_squared: float
     n: int
+    standard_error: float | None = None
 
     def predict(self, size: float) -> float:
         """Return the fitted win rate, in percent, at a data size (number of examples)."""
@@ -54,4 +57,51 @@ def scaling_coefficient(sizes: Sequence[float], win_rates: Sequence[float]) -> S
     total = float(np.sum((w - w.mean()) ** 2))
     # A flat line through equal win rates explains everything there is to explain.
     r_squared = 1.0 - residual / total if total > 0 else 1.0
-    return ScalingFit(alpha=alpha, intercept=intercept, r_squared=r_squared, n=int(n.size))
+    freedom = int(n.size) - 2
+    scatter = float(np.sqrt(residual / freedom / (centred @ centred))) if freedom > 0 else None
+    return ScalingFit(alpha, intercept, r_squared, int(n.size), scatter)
+
+
+@dataclass(frozen=True)
+class PromptInterval:
+    """How far alpha would move with other prompts of the same kind, the models staying as they are.
+
+    alpha: over these prompts. low, high: 95 %; both None for a single prompt. n_prompts: judged for
+    every size.
+    """
+
+    alpha: float
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    n_prompts: int
+
+
+def alpha_over_prompts(sizes: Sequence[float], preferences: npt.ArrayLike) -> PromptInterval:
+    """The scaling coefficient of each prompt alone, averaged, with Student's interval.
+
+    sizes: numbers of training examples, at least two of them different. preferences: a row a size,
+        a column a prompt, on AlpacaEval's scale (1.0 … 2.0); a prompt that lacks one (NaN) is left
+        out everywhere.
+
+    As alpha is a weighted sum of win rates, and a win rate a mean over prompts, alpha is the mean
+    of the prompts' own; so all that the models' answers to one prompt have in common is allowed
+    for. It says nothing of the luck of a training: for that, train with other seeds. Raises
+    ValueError as `scaling_coefficient` does, and where no prompt was judged for every size.
+    """
+    from scipy.stats import t
+
+    table = np.asarray(preferences, dtype=np.float64)
+    whole = table[:, np.isfinite(table).all(axis=0)]
+    if whole.shape[1] == 0:
+        raise ValueError("alpha_over_prompts: no prompt was judged for every size")
+    alpha = scaling_coefficient(sizes, (whole.mean(axis=1) - 1.0) * 100.0).alpha
+    n = int(whole.shape[1])
+    if n < 2:
+        return PromptInterval(alpha, None, None, None, n)
+    log_n = np.log(np.asarray(sizes, dtype=np.float64))
+    weights = (log_n - log_n.mean()) / np.sum((log_n - log_n.mean()) ** 2)
+    own = weights @ whole * 100.0
+    error = float(own.std(ddof=1) / np.sqrt(n))
+    half = float(t.ppf(0.975, n - 1)) * error
+    return PromptInterval(alpha, error, alpha - half, alpha + half, n)
