@@ -8,12 +8,27 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .paper import PAPER_DATA_STATISTICS, PAPER_SELECTION_QUALITY, PAPER_WIN_RATES
-from .plots import png_data_uri
+from .plots import is_wide_png, png_data_uri
 from .report_data import ReportData, WinRateRow
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+TOP = "top"
+# The sections of the template, whose ids and places it knows.
+BUILT_IN = {
+    "funnel": "From pages to pairs",
+    "models": "Models",
+    "ratings": "Ratings",
+    "curated": "Curated sets",
+    "selection": "Selection quality",
+    "win-rates": "Win rates",
+    "statistics": "Data statistics",
+    "diversity": "Instruction diversity",
+    "figures": "Further figures",
+    "timings": "Time and cost",
+    "provenance": "Provenance",
+}
 _MINUS = "−"
 _FEW_PROMPTS = 100
 _SHOWN_OUTPUT_CHARS = 1_200
@@ -37,12 +52,28 @@ def render_report(data: ReportData) -> str:
     template = _environment().get_template("report.html.jinja")
     return template.render(
         data=data,
+        contents=contents(data),
         key_numbers=key_numbers(data),
-        win_rate_notes=win_rate_notes(data.win_rates or []),
+        win_rate_notes=win_rate_notes(data.win_rates or [], data.win_rates_are_compared),
         paper_statistics=PAPER_DATA_STATISTICS,
         paper_selection=PAPER_SELECTION_QUALITY,
         paper_win_rates=PAPER_WIN_RATES,
     )
+
+
+def contents(data: ReportData) -> list[tuple[str, str]]:
+    """Id and title of every section, in the order of the page.
+
+    Raises ValueError for a section that is to follow one that there is not.
+    """
+    if unknown := {part.after for part in data.sections} - {TOP, *BUILT_IN}:
+        raise ValueError(f"report: no section {', '.join(sorted(unknown))} to follow")
+    listed: list[tuple[str, str]] = []
+    for name in (TOP, *BUILT_IN):
+        if name in BUILT_IN and (name != "figures" or data.figures):
+            listed.append((name, BUILT_IN[name]))
+        listed += [(part.id, part.title) for part in data.sections if part.after == name]
+    return listed
 
 
 def key_numbers(data: ReportData) -> list[KeyNumber]:
@@ -85,11 +116,15 @@ def key_numbers(data: ReportData) -> list[KeyNumber]:
         )
     if data.win_rates:
         final = data.win_rates[-1]
+        known_to = f"± {format_number(final.standard_error, 1)}"
+        if final.interval:
+            low, high = (format_number(bound, 1) for bound in final.interval)
+            known_to = f"95 % {low}–{high}"
         numbers.append(
             KeyNumber(
                 f"{final.rate:.1f} %",
                 f"win rate of {final.model}",
-                f"± {format_number(final.standard_error, 1)} over {final.n:,} prompts",
+                f"{known_to}, over {final.n:,} prompts",
             )
         )
     if data.timings:
@@ -98,8 +133,11 @@ def key_numbers(data: ReportData) -> list[KeyNumber]:
     return numbers
 
 
-def win_rate_notes(rows: list[WinRateRow]) -> list[str]:
-    """Return sentences on how far the win rates can be trusted: sample size, first against last."""
+def win_rate_notes(rows: list[WinRateRow], are_compared: bool = False) -> list[str]:
+    """Return sentences on how far the win rates can be trusted: sample size, first against last.
+
+    are_compared: a paired test says the latter elsewhere, and better.
+    """
     notes = []
     n_least = min((row.n for row in rows), default=_FEW_PROMPTS)
     if n_least < _FEW_PROMPTS:
@@ -107,7 +145,7 @@ def win_rate_notes(rows: list[WinRateRow]) -> list[str]:
             f"Few prompts (n = {n_least}): near 50 % the standard error alone can reach "
             f"{50 / math.sqrt(n_least):.1f} points. Read these figures as a direction, not a rank."
         )
-    if len(rows) > 1:
+    if len(rows) > 1 and not are_compared:
         first, last = rows[0], rows[-1]
         difference = last.rate - first.rate
         error = math.hypot(first.standard_error, last.standard_error)
@@ -170,5 +208,6 @@ def _environment() -> Environment:
         duration=format_duration,
         clip=clip_text,
         data_uri=png_data_uri,
+        wide=is_wide_png,
     )
     return environment

@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import yaml
 
 from humpback_pipeline.evaluation.report_data import (
-    CuratedSet,
     DataStatisticsRow,
     DiversitySummary,
     IterationRow,
+    ModelSummary,
     PreferenceAgreementRow,
     RatingSummary,
     ReportData,
-    SamplePair,
     SelectionQualityRow,
     Timing,
     WinRateRow,
 )
 from humpback_pipeline.stages import summary
-from humpback_pipeline.stages.augmentation import augmented_set_name
-from humpback_pipeline.stages.data_analysis import DATA_STATISTICS, INSTRUCTION_DIVERSITY
-from humpback_pipeline.stages.iteration_names import curated_set_name, model_name, scores_name
+from humpback_pipeline.stages.data_analysis import DATA_STATISTICS
+from humpback_pipeline.stages.instruction_diversity import INSTRUCTION_DIVERSITY
+from humpback_pipeline.stages.iteration_names import curated_set_name, model_name
 from humpback_pipeline.stages.known_pairs import LABELLED
+from humpback_pipeline.stages.report_parts import report_sections
+from humpback_pipeline.stages.report_parts.curated import curated_samples
 from humpback_pipeline.stages.responses import WIN_RATES
 from humpback_pipeline.stages.seen_pairs import SEEN, seen_sentences
 from humpback_pipeline.stages.selection_quality import SELECTION_QUALITY, selection_plot
 from humpback_pipeline.stages.workspace import Workspace
 from humpback_pipeline.storage import write_text_atomic
+from humpback_pipeline.storage.remote import redacted
 
 REPORT_NAME = "report.html"
-N_SAMPLES = 3
 
 
 def report_path(workspace: Workspace) -> Path:
@@ -44,16 +44,19 @@ def report_path(workspace: Workspace) -> Path:
     return workspace.home / "reports" / workspace.recipe.name / REPORT_NAME
 
 
-def write_report(workspace: Workspace, shards: Sequence[str]) -> Path:
-    """Gather what the run measured and write the page; return its path."""
+def write_report(workspace: Workspace, shards: Sequence[str], steps: Sequence[Timing] = ()) -> Path:
+    """Gather what the run measured and write the page; return its path.
+
+    steps: how long each step took, where whoever runs them knows.
+    """
     from humpback_pipeline.evaluation import render_report
 
     path = report_path(workspace)
-    write_text_atomic(path, render_report(gather(workspace, shards)))
+    write_text_atomic(path, render_report(gather(workspace, shards, steps)))
     return path
 
 
-def gather(workspace: Workspace, shards: Sequence[str]) -> ReportData:
+def gather(workspace: Workspace, shards: Sequence[str], steps: Sequence[Timing] = ()) -> ReportData:
     """All figures and plots of the current versions."""
     recipe, datasets = workspace.recipe, workspace.datasets
     iterations = range(1, recipe.curation.iterations + 1)
@@ -61,11 +64,12 @@ def gather(workspace: Workspace, shards: Sequence[str]) -> ReportData:
     facts = datasets.manifest(WIN_RATES).facts
     final = workspace.models.manifest(model_name(recipe.curation.iterations))
     provenance = final.provenance.model_dump()
+    rates = _win_rates(facts)
     return ReportData(
         title=f"Humpback report: {recipe.name}",
         created=datetime.now(UTC),
         recipe_name=recipe.name,
-        recipe_yaml=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
+        recipe_yaml=yaml.safe_dump(shown_recipe(recipe.model_dump(mode="json")), sort_keys=False),
         recipe_hash=recipe.content_hash(),
         hashes={
             f"{kind}: {name}": value
@@ -77,21 +81,40 @@ def gather(workspace: Workspace, shards: Sequence[str]) -> ReportData:
         funnel=summary.funnel(workspace, shards),
         models=models,
         ratings=[_ratings(workspace, t, shards) for t in iterations],
-        curated_sets=[_curated_set(workspace, t, shards) for t in iterations],
+        curated_sets=[curated_samples(workspace, t, shards) for t in iterations],
         iterations=_iterations(workspace),
         **_selection(workspace),
-        win_rates=[WinRateRow(**row) for row in facts["win_rates"]],
-        win_rates_plot_png=_win_rates_plot(facts["win_rates"]),
+        win_rates=rates,
+        win_rates_are_compared=bool(facts.get("comparisons")),
+        win_rates_plot_png=_win_rates_plot(rates),
         data_statistics=[
             DataStatisticsRow(**row) for row in datasets.read(DATA_STATISTICS).to_dicts()
         ],
         diversity=_diversity(workspace),
-        timings=[
-            Timing(step=f"training {m.name}", seconds=m.seconds, tokens=m.tokens)
-            for m in models
-            if m.seconds is not None
-        ],
+        timings=_timings(models, steps),
+        sections=report_sections(workspace),
     )
+
+
+def shown_recipe(value: Any) -> Any:
+    """The recipe's values for others to read: URLs without what may sign them."""
+    if isinstance(value, dict):
+        return {name: shown_recipe(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [shown_recipe(part) for part in value]
+    return redacted(value) if isinstance(value, str) else value
+
+
+def _timings(models: Sequence[ModelSummary], steps: Sequence[Timing]) -> list[Timing]:
+    """The steps with the tokens of trainings; the trainings alone where no step is known."""
+    tokens = {model.name: model.tokens for model in models}
+    if steps:
+        return [step.model_copy(update={"tokens": tokens.get(step.step)}) for step in steps]
+    return [
+        Timing(step=f"training {model.name}", seconds=model.seconds, tokens=model.tokens)
+        for model in models
+        if model.seconds is not None
+    ]
 
 
 def _ratings(workspace: Workspace, iteration: int, shards: Sequence[str]) -> RatingSummary:
@@ -112,45 +135,10 @@ def _ratings(workspace: Workspace, iteration: int, shards: Sequence[str]) -> Rat
     )
 
 
-def _curated_set(workspace: Workspace, iteration: int, shards: Sequence[str]) -> CuratedSet:
-    datasets = workspace.datasets
-    name = curated_set_name(iteration)
-    kept = datasets.read(name)
-    pairs = (
-        datasets.scan_partitions(scores_name(iteration), shards)
-        .join(
-            datasets.scan_partitions(augmented_set_name(workspace.recipe, iteration), shards),
-            on="segment_id",
-        )
-        .select("segment_id", "rating", "instruction", "output")
-        .sort("rating", "segment_id", descending=[True, False])
-        .collect()
-    )
-    facts = datasets.manifest(name).facts
-    threshold = facts["lowest_rating_kept"]
-    if threshold is None:
-        threshold = workspace.recipe.curation.selection.min_rating or 5.0
-    distance = (pl.col("rating") - threshold).abs()
-    return CuratedSet(
-        name=name,
-        threshold=threshold,
-        rows=kept.height,
-        n_rated=facts["n_rated"],
-        best=_samples(pairs.head(N_SAMPLES)),
-        borderline=_samples(pairs.sort(distance).head(N_SAMPLES)),
-        worst=_samples(pairs.tail(N_SAMPLES).reverse()),
-    )
-
-
 def _iterations(workspace: Workspace) -> list[IterationRow]:
     last = curated_set_name(workspace.recipe.curation.iterations)
     rows = workspace.datasets.manifest(last).facts["iterations"]
     return [IterationRow(**row) for row in rows]
-
-
-def _samples(frame: pl.DataFrame) -> list[SamplePair]:
-    rows = frame.select("rating", "instruction", "output").to_dicts()
-    return [SamplePair(**row) for row in rows]
 
 
 def _selection(workspace: Workspace) -> dict[str, Any]:
@@ -173,11 +161,31 @@ def _selection(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _win_rates_plot(rows: Sequence[dict[str, float | str]]) -> bytes:
-    from humpback_pipeline.evaluation import win_rate_bars
+def _win_rates(facts: Mapping[str, Any]) -> list[WinRateRow]:
+    details = {row["model"]: row for row in facts.get("win_rate_details", ())}
+    known = WinRateRow.model_fields
+    rows = []
+    for row in facts["win_rates"]:
+        own = details.get(row["model"])
+        bounds = (own["interval_low"], own["interval_high"]) if own else None
+        values = {name: value for name, value in row.items() if name in known}
+        rows.append(WinRateRow(**{**values, "interval": bounds}))
+    return rows
 
-    return win_rate_bars(
-        [(str(r["model"]), float(r["rate"]), float(r["standard_error"])) for r in rows]
+
+def _win_rates_plot(rows: Sequence[WinRateRow]) -> bytes:
+    from humpback_pipeline.evaluation.win_rate_plot import WinRateBar, win_rate_plot
+
+    return win_rate_plot(
+        [
+            WinRateBar(
+                row.model,
+                row.rate,
+                *(row.interval or (row.rate, row.rate)),
+                row.length_controlled_rate,
+            )
+            for row in rows
+        ]
     )
 
 
@@ -189,5 +197,6 @@ def _diversity(workspace: Workspace) -> list[DiversitySummary]:
         name: base64.b64decode(uri.split(",", 1)[1])
         for name, uri in manifest.facts["sunbursts"].items()
     }
-    rows = workspace.datasets.read(INSTRUCTION_DIVERSITY).to_dicts()
+    known = [name for name in DiversitySummary.model_fields if name != "sunburst_png"]
+    rows = workspace.datasets.read(INSTRUCTION_DIVERSITY).select(known).to_dicts()
     return [DiversitySummary(**row, sunburst_png=plots.get(row["dataset"])) for row in rows]

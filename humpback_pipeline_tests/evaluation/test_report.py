@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
+import polars as pl
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -29,7 +30,13 @@ from humpback_pipeline.evaluation import (
     render_report,
     win_rate,
 )
-from humpback_pipeline.evaluation.report import format_duration, key_numbers, win_rate_notes
+from humpback_pipeline.evaluation.report import (
+    contents,
+    format_duration,
+    key_numbers,
+    win_rate_notes,
+)
+from humpback_pipeline.evaluation.report_sections import Note, ReportSection, Samples, Table
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 HOSTILE = '<script>alert("x")</script><img src="http://evil.example/p.png">'
@@ -149,6 +156,27 @@ def full(png) -> ReportData:
         timings=[Timing(step="rating", seconds=12.0, tokens=2400, note="vllm")],
         figures=[Figure(title="Extra", png=png, alt="an extra plot", caption="more")],
         notes=["A tiny model."],
+        sections=[
+            ReportSection(
+                id="further",
+                title="A further section",
+                after="win-rates",
+                lead="What it is of.",
+                blocks=[
+                    Table.of(
+                        pl.DataFrame(
+                            {"model": ["m1", "paper: x"], "rate": [-1.234, None], "n": [1_234, 5]}
+                        ),
+                        "A caption",
+                    ),
+                    Table.of(pl.DataFrame({"a": [HOSTILE]}), "Folded", is_folded=True),
+                    Figure(png=png, alt="what the plot shows"),
+                    Note(text="A note."),
+                    Note(text="A caution.", is_caution=True),
+                    Samples(title="Some texts", items=[(HOSTILE, [("words", "text & more")])]),
+                ],
+            )
+        ],
     )
 
 
@@ -180,9 +208,43 @@ def test_report_holds_what_it_is_given(full):
         assert expected in words, expected
 
 
+def test_further_sections_show_every_kind_of_block_where_they_belong(full):
+    html = render_report(full)
+    page = Page(html)
+    for expected in (
+        *("A further section", "What it is of.", "A caption", "−1.23", "1,234", "–"),
+        *("Folded (1 rows)", "A note.", "A caution.", "Some texts (1)", "text & more"),
+    ):
+        assert expected in page.words, expected
+    titles = [name for name, _ in contents(full)]
+    assert titles.index("further") == titles.index("win-rates") + 1
+    places = [html.index(f'<section id="{name}">') for name in titles]
+    assert places == sorted(places)
+    assert html.count('class="paper"') > html.split('id="further"')[0].count('class="paper"')
+
+
+def test_section_after_one_that_there_is_not_is_refused(full):
+    lost = ReportSection(id="lost", title="Lost", after="nowhere")
+    with pytest.raises(ValueError, match="nowhere"):
+        render_report(full.model_copy(update={"sections": [lost]}))
+
+
+def test_long_tables_say_what_they_leave_out():
+    table = Table.of(pl.DataFrame({"n": range(250)}))
+    assert (len(table.rows), table.n_left_out) == (200, 50)
+    section = ReportSection(id="long", title="Long", after="top", blocks=[table])
+    data = empty_report().model_copy(update={"sections": [section]})
+    assert "50 more rows" in Page(render_report(data)).words
+
+
+def test_figure_without_words_is_refused(png):
+    with pytest.raises(ValidationError, match="alt"):
+        Figure(png=png, alt="")
+
+
 def test_report_images_are_inline_and_described(full, png):
     images = Page(render_report(full)).images
-    assert len(images) == 6
+    assert len(images) == 7
     for image in images:
         kind, data = image["src"].split(",")
         assert kind == "data:image/png;base64"
@@ -235,6 +297,7 @@ def test_win_rate_notes_tell_chance_from_difference():
     assert "cannot tell" in near
     assert "−10.0 points" in far
     assert "unlikely to be chance" in far
+    assert win_rate_notes([row("a", 50), row("b", 40)], are_compared=True) == []
 
 
 def test_key_numbers_come_from_the_last_iteration(full):
