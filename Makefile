@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED = 1
 # OpenMP's threads wait by spinning; beside any other busy process that slows CPU work tenfold.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo run ui screenshots test test-quick lint format bench bench-orchestration preflight clean
+.PHONY: help setup demo run ablations benchmarks ui judge screenshots test test-quick lint format bench bench-orchestration preflight clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -32,11 +32,20 @@ demo: setup  ## The whole graph on the bundled sample, then a summary
 run: setup  ## The whole graph with RECIPE=name-or-file, in one Dagster run
 	@$(BIN)/python -m humpback_pipeline run --recipe "$(RECIPE)"
 
+ablations: setup  ## Train and judge the variants that RECIPE declares, after `make run`
+	@$(BIN)/python -m humpback_pipeline run --job ablations --recipe "$(RECIPE)"
+
+benchmarks: setup  ## Benchmarks, safety and bias of all models, as RECIPE names them, after `make run`
+	@$(BIN)/python -m humpback_pipeline run --job benchmarks --recipe "$(RECIPE)"
+
 preflight: setup  ## Check RECIPE and all it names, without running anything
 	@$(BIN)/python -m humpback_pipeline preflight --recipe "$(RECIPE)"
 
 ui: setup  ## Open the Dagster UI on the same instance (http://127.0.0.1:3000)
 	@$(BIN)/python -m humpback_pipeline ui --recipe "$(RECIPE)" --port $(PORT)
+
+judge: setup  ## Judge blinded pairs of answers in the browser; ANNOTATOR=name, JUDGE_PORT=3002
+	@$(BIN)/python -m humpback_pipeline judge --recipe "$(RECIPE)" --port $(or $(JUDGE_PORT),3002) --annotator "$(ANNOTATOR)"
 
 screenshots: setup  ## Take the README's pictures again from the run that is here (needs Chromium)
 	@$(BIN)/python docs/screenshots.py

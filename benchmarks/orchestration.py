@@ -142,11 +142,13 @@ def plain_steps(workspace: Workspace) -> Iterator[tuple[str, Callable[[], object
         augmentation,
         corpus,
         data_analysis,
+        instruction_diversity,
         iteration,
         report,
         responses,
         seed,
         selection_quality,
+        win_rates,
     )
 
     shards = list(workspace.shards())
@@ -170,10 +172,11 @@ def plain_steps(workspace: Workspace) -> Iterator[tuple[str, Callable[[], object
         yield f"m{t}", on(iteration.train_forward_model, t)
     for t in range(iterations + 1):
         yield f"m{t}_responses", on(responses.write_responses, t)
-    yield "win_rates", on(responses.write_win_rates)
+    yield "base_responses", on(responses.write_base_responses)
+    yield "win_rates", on(win_rates.write_win_rates)
     yield "selection_quality", on(selection_quality.write_selection_quality)
     yield "data_statistics", on(data_analysis.write_data_statistics, shards)
-    yield "instruction_diversity", on(data_analysis.write_instruction_diversity, shards)
+    yield "instruction_diversity", on(instruction_diversity.write_instruction_diversity, shards)
     yield "report", on(report.write_report, shards)
 
 

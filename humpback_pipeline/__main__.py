@@ -13,13 +13,17 @@ TEXTS = {
     "preflight": "check the recipe and everything it names",
     "summary": "print the figures of the latest run",
     "ui": "serve the Dagster UI and the pages on this machine",
+    "judge": "judge blinded pairs of answers in the browser, on this machine",
     "lineage": "what a model or dataset was made from, or which models were trained on a pair, "
     "page or shard",
     "compare": "compare two versions of a dataset or model",
     "versions": "list the versions of a dataset or model",
     "publish": "make an older version current again",
     "stale": "say what is out of date, and why",
+    "push": "upload the last curated set, model or both to the hub that the recipe names",
     "shards": "list the WARC files and their partitions; --forget removes a partition",
+    "win-rate": "the win rates of a file of annotations in AlpacaEval's format; with --reference, "
+    "of a file of outputs, by the recipe's judge",
 }
 VERSION_HELP = "a version's name, a unique beginning of it, `current` or `previous`"
 
@@ -59,10 +63,25 @@ def _dispatch(options: argparse.Namespace) -> int:
         from humpback_pipeline.commands.shards import forget_shard, list_shards
 
         return forget_shard(options.forget) if options.forget else list_shards()
+    if options.command == "push":
+        from humpback_pipeline.commands.push import push_to_hub
+
+        return push_to_hub()
+    if options.command == "win-rate":
+        from humpback_pipeline.commands.win_rate import judge_and_print, print_win_rates
+
+        if options.reference:
+            judged = (options.file, options.reference)
+            return judge_and_print(*judged, options.method, options.calibration)
+        return print_win_rates(options.file, options.method, options.calibration)
     if options.command == "ui":
         from humpback_pipeline.commands.ui import serve
 
         return serve(port=options.port)
+    if options.command == "judge":
+        from humpback_pipeline.commands.judge import judge
+
+        return judge(options.annotator, options.port)
     from humpback_pipeline.commands import run
 
     if options.command == "run":
@@ -96,6 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         )
     commands["run"].add_argument("--job", default="humpback", help="job to run (default: all)")
     commands["ui"].add_argument("--port", type=int, default=3000)
+    commands["judge"].add_argument(
+        "--annotator", default="", help="names the file of judgements (default: the login name)"
+    )
+    commands["judge"].add_argument("--port", type=int, default=3002)
     commands["lineage"].add_argument(
         "query",
         help="NAME[/PARTITION][@VERSION], a pair or segment id, a URL (ending in * for all pages "
@@ -111,9 +134,27 @@ def _parser() -> argparse.ArgumentParser:
     commands["shards"].add_argument(
         "--forget", default="", metavar="KEY", help="unregister this partition; data stay"
     )
+    _add_win_rate_arguments(commands["win-rate"])
     for name in ("lineage", "compare", "stale"):
         commands[name].add_argument("--all", action="store_true", help="leave nothing out")
     return parser
+
+
+def _add_win_rate_arguments(command: argparse.ArgumentParser) -> None:
+    methods = ("auto", "length_controlled_v1", "length_controlled_minimal")
+    command.add_argument("file", help="annotations, JSON or JSONL: AlpacaEval's or ours")
+    command.add_argument(
+        "--reference",
+        default="",
+        metavar="FILE",
+        help="then FILE holds reference outputs, `file` a model's, and the recipe's judge judges",
+    )
+    command.add_argument(
+        "--method", choices=methods, default="auto", help="of the length-controlled rate"
+    )
+    command.add_argument(
+        "--calibration", default="", metavar="CSV", help="df_gamed.csv, which v1 needs"
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
+from humpback_pipeline.assets.ablations import build_ablations
 from humpback_pipeline.assets.augmentation import build_augmentation
+from humpback_pipeline.assets.benchmarks import build_benchmarks
 from humpback_pipeline.assets.common import freshness_policy
 from humpback_pipeline.assets.corpus import CORPUS_ASSETS
 from humpback_pipeline.assets.evaluation import build_evaluation
@@ -30,24 +32,35 @@ recipe = load_recipe()
 iterations = recipe.curation.iterations
 freshness = freshness_policy(recipe.automation)
 
+assets = [
+    *SEED_ASSETS,
+    *CORPUS_ASSETS,
+    *build_augmentation(recipe),
+    *(
+        asset
+        for t in range(iterations + 1)
+        for asset in build_iteration(
+            t,
+            freshness if t == iterations else None,
+            augmented_set_name(recipe, max(1, t)),
+            backward_model_name(recipe, max(1, t)),
+        )
+    ),
+    *build_evaluation(iterations, freshness, augmented_set_names(recipe)),
+    *build_ablations(recipe),
+    *build_benchmarks(recipe),
+]
+groups = {
+    spec.group_name
+    for asset in assets
+    if isinstance(asset, dg.AssetsDefinition)
+    for spec in asset.specs
+    if spec.group_name
+}
+
 defs = dg.Definitions(
-    assets=[
-        *SEED_ASSETS,
-        *CORPUS_ASSETS,
-        *build_augmentation(recipe),
-        *(
-            asset
-            for t in range(iterations + 1)
-            for asset in build_iteration(
-                t,
-                freshness if t == iterations else None,
-                augmented_set_name(recipe, max(1, t)),
-                backward_model_name(recipe, max(1, t)),
-            )
-        ),
-        *build_evaluation(iterations, freshness, augmented_set_names(recipe)),
-    ],
-    jobs=[*build_jobs(iterations), publish_version],
+    assets=assets,
+    jobs=[*build_jobs(iterations, groups), publish_version],
     sensors=[*build_sensors(recipe), *build_alert_sensors(recipe)],
     schedules=build_schedules(recipe),
     resources={"workspace": build_workspace(recipe), "io_manager": no_objects},

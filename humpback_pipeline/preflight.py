@@ -120,7 +120,9 @@ def _check_base_model(workspace: Workspace) -> str:
 
 
 def _check_judge(workspace: Workspace) -> str:
-    return f"judge: {workspace.judge.identity}"
+    from humpback_pipeline.stages.judge import check_judge
+
+    return f"judge: {check_judge(workspace)}"
 
 
 def _check_alerts(workspace: Workspace) -> str:

@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from humpback_pipeline.recipe_ablations import AblationsRecipe
+from humpback_pipeline.recipe_ablations import AblationsRecipe, check_ablations
 from humpback_pipeline.recipe_corpus import CorpusRecipe
 from humpback_pipeline.recipe_curation import (
     AugmentationRecipe,
@@ -44,6 +44,12 @@ class SeedRecipe(Section):
         0.1, ge=0, lt=1, description="Share of pairs held out to measure the loss."
     )
     max_pairs: int | None = Field(None, ge=2, description="Keep the first N by hash of the pair.")
+    contaminated: Literal["stop", "drop", "report"] = Field(
+        "stop",
+        description="Pairs that share curation.contamination_ngram_words words in a row with "
+        "evaluation prompts or references: stop the run, drop the pairs, or train on them and only "
+        "report it.",
+    )
 
 
 class ChatRecipe(Section):
@@ -192,12 +198,17 @@ class Recipe(Section):
     alerts: AlertsRecipe = AlertsRecipe()
     checks: ChecksRecipe = ChecksRecipe()
 
+    @model_validator(mode="after")
+    def _ablations_possible(self) -> Recipe:
+        check_ablations(self)
+        return self
+
     def content_hash(self) -> str:
         """SHA-256 (16 hex digits) of the decisions.
 
         Where data lies is not one of them: provenance holds the content hash of every file read.
         """
-        places: dict[str, bool | set[str]] = {
+        places: dict[str, Any] = {
             "home": True,
             "description": True,
             "keep_versions": True,
@@ -210,7 +221,13 @@ class Recipe(Section):
             "corpus": {"warc_dir", "processes"},
             "training": set(OPERATIONS),
             "chat": {"rubric"},
-            "evaluation": {"prompts", "labelled_pairs", "hard_pairs", "preferences"},
+            "exports": {"hub"},
+            "evaluation": {
+                **dict.fromkeys(("prompts", "labelled_pairs", "hard_pairs", "preferences"), True),
+                "benchmarks": {"include_path"},
+                "safety": {"prompts"},
+                "human": {"judgements"},
+            },
         }
         facts = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

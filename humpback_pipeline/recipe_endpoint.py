@@ -11,7 +11,7 @@ from humpback_pipeline.recipe_section import Section
 class EndpointRecipe(Section):
     """An OpenAI-compatible server such as `vllm serve`."""
 
-    base_url: str = Field(pattern=r"^https?://[^\s@]+$")
+    base_url: str = Field(pattern=r"^https?://[^\s@?#]+$")
     api_key_variable: str | None = Field(
         None, pattern=ENVIRONMENT_NAME, description="Name of the environment variable."
     )

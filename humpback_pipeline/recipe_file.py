@@ -39,6 +39,9 @@ PATH_FIELDS = (
     "evaluation.labelled_pairs",
     "evaluation.hard_pairs",
     "evaluation.preferences",
+    "evaluation.human.judgements",
+    "evaluation.benchmarks.include_path",
+    "evaluation.safety.prompts",
 )
 
 
@@ -201,7 +204,9 @@ def _explain(problem: Any, path: Path, lines: dict[str, int], origins: dict[str,
 def _fields_of_section(location: list[str]) -> list[str]:
     model: type[BaseModel] = Recipe
     for part in location:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if part not in model.model_fields:  # a name that the user chose, in a section of such
+            continue
+        annotation = model.model_fields[part].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not sections:

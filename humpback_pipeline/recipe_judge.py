@@ -19,10 +19,17 @@ class JudgeRecipe(Section):
     model: str | None = Field(
         None,
         description="Local: a model as base_model takes it, empty: the base model. Endpoint: the "
-        "name the server knows it by, empty: the one it serves.",
+        "name the server knows it by, empty: the only one it serves.",
     )
     endpoint: EndpointRecipe | None = None
-    usd_per_million_prompt_tokens: float | None = Field(None, ge=0)
+    verdicts: Literal["probabilities", "choice"] = Field(
+        "probabilities",
+        description="Of an endpoint. probabilities: graded, from the answer's log-probabilities; "
+        "choice: 1 or 2 as structured output, for servers without log-probabilities.",
+    )
+    usd_per_million_prompt_tokens: float | None = Field(
+        None, ge=0, description="Price, for the costs on the page; empty: not known."
+    )
     usd_per_million_completion_tokens: float | None = Field(None, ge=0)
 
     @model_validator(mode="after")
@@ -31,4 +38,6 @@ class JudgeRecipe(Section):
             raise ValueError("judge 'endpoint' needs evaluation.judge.endpoint (base_url …)")
         if self.engine == "local" and self.endpoint is not None:
             raise ValueError("evaluation.judge.endpoint is only used with engine: endpoint")
+        if self.engine == "local" and self.verdicts == "choice":
+            raise ValueError("evaluation.judge.verdicts: choice is only used with engine: endpoint")
         return self

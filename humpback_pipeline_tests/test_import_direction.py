@@ -20,6 +20,7 @@ ALLOWED = {
     "curation": {"storage", "text", "chat", "models", "generation"},
     "training": {"storage", "chat", "models"},
     "evaluation": {"storage", "text", "chat", "generation"},
+    "judging": {"storage", "evaluation"},
     "lineage": {"storage", "seeds"},
     "alerts": {"storage"},
 }
@@ -30,6 +31,7 @@ PLAIN_TOP_LEVEL = {
     "recipe_file",
     "recipe_operations",
     "recipe_section",
+    "recipe_self_instruct",
     "recipe_training",
     "progress",
 }

@@ -49,6 +49,16 @@ CHECKS = {
         "prompts, their references or held-out seeds: training on them would flatter the models.",
         blocking=True,
     ),
+    "seeds_not_in_evaluation": CheckText(
+        "No seed shares a run of words with an evaluation prompt or its reference; what happens if "
+        "one does is seed.contaminated's to say.",
+        blocking=True,
+    ),
+    "evaluation_uncontaminated": CheckText(
+        "No evaluation prompt or reference is in what the models were trained on; with "
+        "seed.contaminated: report those in the seeds are only reported.",
+        blocking=True,
+    ),
     # written instructions
     "instructions_vary": CheckText(
         "Not most instructions of a shard are one and the same sentence."
@@ -98,6 +108,11 @@ CHECKS = {
         "finite: what rates and answers next is a working model.",
         blocking=True,
     ),
+    # ablations
+    "size_reached": CheckText(
+        "A variant is trained on as many seeds and augmented pairs as the recipe gives it; with "
+        "fewer it stands at another size on its curve."
+    ),
     # evaluation
     "responses_not_empty": CheckText(
         "Some answers hold words; otherwise there is nothing to judge.", blocking=True
@@ -110,6 +125,16 @@ CHECKS = {
     ),
     "position_bias": CheckText(
         "The judge does not simply prefer what it sees first (checks.max_position_bias)."
+    ),
+    "judgements_usable": CheckText(
+        "Every record of people's judgements could be read and belongs to a pair of now."
+    ),
+    "tasks_measured": CheckText(
+        "Every model has a finite score for every task, over the same number of questions."
+    ),
+    "safety_judge_follows": CheckText(
+        "The judge puts at least half of its probability on the verdicts it is asked to choose "
+        "from, and at least half of its verdicts are the same in all orders of the options."
     ),
     "known_pairs_unseen": CheckText(
         "Labelled, hard and preference pairs share no text with the seeds that the models were "

@@ -13,7 +13,11 @@ from humpback_pipeline.automation.observation import report_seed_data
 from humpback_pipeline.preflight import check_before_work
 from humpback_pipeline.resources import WorkspaceResource
 from humpback_pipeline.seeds import SEED_SCHEMA
-from humpback_pipeline.stages.checks import check_dropped_share, check_seed_rows
+from humpback_pipeline.stages.checks import (
+    check_dropped_share,
+    check_seed_rows,
+    check_seeds_not_in_evaluation,
+)
 from humpback_pipeline.stages.seed import SEED_PAIRS, write_seed_pairs
 
 
@@ -42,7 +46,9 @@ def seed_data(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
 
 @dg.asset(
     deps=[seed_data],
-    check_specs=check_specs(SEED_PAIRS, *DATASET_CHECKS, "seed_rows", "dropped_share"),
+    check_specs=check_specs(
+        SEED_PAIRS, *DATASET_CHECKS, "seed_rows", "dropped_share", "seeds_not_in_evaluation"
+    ),
     description=(
         "The seed pairs, validated, deduplicated, in the recipe's languages, split into train and "
         "dev. The paper takes 3,200 first turns from OpenAssistant (section 2.1)."
@@ -82,6 +88,7 @@ def seed_pairs(
                     opened.recipe.checks.max_dropped_fraction,
                     "records",
                 ),
+                check_seeds_not_in_evaluation(opened, manifest),
             ],
         ),
     )

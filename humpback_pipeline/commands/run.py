@@ -1,4 +1,4 @@
-"""`run`: preflight, register the shards, one Dagster run, progress on the terminal, a summary."""
+"""`run`: preflight, partitions registered, one Dagster run, its progress as it goes, a summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import dagster as dg
 import psutil
 from filelock import FileLock, Timeout
 
-from humpback_pipeline.automation.jobs import ALL_JOB
+from humpback_pipeline.automation.jobs import ABLATIONS_JOB, ALL_JOB
 from humpback_pipeline.automation.observation import report_seed_data
 from humpback_pipeline.automation.partitions import WARC_SHARDS, register_shards
 from humpback_pipeline.automation.tags import PROCESS_TAG, range_tags
@@ -24,7 +24,8 @@ from humpback_pipeline.commands.homes import bind_homes
 from humpback_pipeline.commands.watch import RunWatcher
 from humpback_pipeline.generation.process import die_with_parent
 from humpback_pipeline.preflight import check_before_work
-from humpback_pipeline.recipe import load_recipe
+from humpback_pipeline.recipe import Recipe, load_recipe
+from humpback_pipeline.recipe_ablations import check_ablations
 from humpback_pipeline.recipe_file import ENVIRONMENT_FIELDS
 from humpback_pipeline.stages import Workspace
 from humpback_pipeline.stages.report import report_path
@@ -47,7 +48,7 @@ def preflight() -> Workspace:
 
 
 def run_all(job: str) -> int:
-    """Run `job` over all shards in one Dagster run; return 0 if it ended well."""
+    """Run `job` over all its partitions in one Dagster run; return 0 if it ended well."""
     started_s = time.monotonic()
     home = bind_homes()
     home.mkdir(parents=True, exist_ok=True)
@@ -63,6 +64,7 @@ def run_all(job: str) -> int:
 
 def _run_locked(job: str, started_s: float) -> int:
     workspace = preflight()
+    variants = job_variants(job, workspace.recipe)
     shards, refused = openable_shards(workspace)
     with dg.DagsterInstance.get() as instance:
         _bury_dead_runs(instance)
@@ -80,13 +82,30 @@ def _run_locked(job: str, started_s: float) -> int:
             )
         _observe_seed_data(instance, workspace)
         registered = list(instance.get_dynamic_partitions(WARC_SHARDS))
-        ok = _execute(instance, job, registered, workspace.home / "logs")
+        if variants:
+            print(f"Ablations: {len(variants)} variants")
+        ok = _execute(instance, job, variants or registered, workspace.home / "logs")
     if not ok:
         return 1
     print(f"\nDone in {(time.monotonic() - started_s) / 60:.1f} minutes.\n")
     if job == ALL_JOB:
         print_summary()
     return 0
+
+
+def job_variants(job: str, recipe: Recipe) -> list[str]:
+    """The partitions of the job `ablations`; none of the others, whose partitions are shards.
+
+    Raises ValueError where the recipe declares no variant, so that there is no such job.
+    """
+    if job != ABLATIONS_JOB:
+        return []
+    if variants := list(check_ablations(recipe)):
+        return variants
+    raise ValueError(
+        f"recipe {recipe.name!r} declares no ablations: give it ablations.variants "
+        "(docs/evaluation-ablations.md has a list to begin with)."
+    )
 
 
 def print_summary() -> None:
@@ -124,12 +143,12 @@ def _observe_seed_data(instance: dg.DagsterInstance, workspace: Workspace) -> No
         time.sleep(POLL_S)
 
 
-def _execute(instance: dg.DagsterInstance, job: str, shards: list[str], log_dir: Path) -> bool:
+def _execute(instance: dg.DagsterInstance, job: str, partitions: list[str], log_dir: Path) -> bool:
     launch = uuid.uuid4().hex[:12]
     log_dir.mkdir(parents=True, exist_ok=True)
     log = log_dir / f"{time.strftime('%Y%m%dT%H%M%S')}-{launch}.log"
     tags = {
-        **range_tags(shards),
+        **range_tags(partitions),
         LAUNCH_TAG: launch,
         PROCESS_TAG: str(os.getpid()),
         # Who stops a command does not want a daemon to go on with its work.

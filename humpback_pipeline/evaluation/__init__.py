@@ -4,9 +4,12 @@ Importing this package is cheap: pandas, scikit-learn, matplotlib, spaCy and jin
 by the functions that need them.
 """
 
+from .alpaca_eval_files import AlpacaEvalFileError, Annotation, read_annotations
+from .annotation_rates import AnnotatedWinRate, win_rates_of_annotations
 from .calibration import CalibrationTableMissingError
 from .diversity import InstructionDiversity, VerbNounCount, distinct_n, instruction_diversity
 from .length_control import LengthControlledWinRate, length_controlled_win_rate
+from .paired_tests import PairedComparison, paired_comparison
 from .paper import (
     PAPER_DATA_STATISTICS,
     PAPER_SCALING_COEFFICIENTS,
@@ -39,7 +42,7 @@ from .report_data import (
     Timing,
     WinRateRow,
 )
-from .scaling import ScalingFit, scaling_coefficient
+from .scaling import PromptInterval, ScalingFit, alpha_over_prompts, scaling_coefficient
 from .selection_quality import PrecisionRecall, precision_recall
 from .statistics import data_statistics
 from .sunburst import sunburst_plot
@@ -51,6 +54,9 @@ __all__ = [
     "PAPER_SCALING_COEFFICIENTS",
     "PAPER_SELECTION_QUALITY",
     "PAPER_WIN_RATES",
+    "AlpacaEvalFileError",
+    "AnnotatedWinRate",
+    "Annotation",
     "CalibrationTableMissingError",
     "CuratedSet",
     "DataStatisticsRow",
@@ -60,10 +66,12 @@ __all__ = [
     "InstructionDiversity",
     "LengthControlledWinRate",
     "ModelSummary",
+    "PairedComparison",
     "PaperDataStatistics",
     "PaperSelectionQuality",
     "PaperWinRate",
     "PrecisionRecall",
+    "PromptInterval",
     "RatingSummary",
     "ReportData",
     "SamplePair",
@@ -73,15 +81,18 @@ __all__ = [
     "VerbNounCount",
     "WinRate",
     "WinRateRow",
+    "alpha_over_prompts",
     "data_statistics",
     "distinct_n",
     "instruction_diversity",
     "length_controlled_win_rate",
     "lengths_histogram",
     "loss_curve",
+    "paired_comparison",
     "png_data_uri",
     "precision_recall",
     "ratings_histogram",
+    "read_annotations",
     "render_markdown_table",
     "render_report",
     "scaling_coefficient",
@@ -90,4 +101,5 @@ __all__ = [
     "truncate_text",
     "win_rate",
     "win_rate_bars",
+    "win_rates_of_annotations",
 ]

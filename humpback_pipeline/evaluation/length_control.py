@@ -75,7 +75,8 @@ def length_controlled_win_rate(
     download: let the hub be asked for the table. By default nothing is ever fetched.
 
     Raises CalibrationTableMissingError when v1 has no table; ValueError when v1 is asked for other
-    prompts, a column is missing, several models are mixed, or fewer than 5 preferences are usable.
+    prompts, a column is missing, several models are mixed, fewer than 5 preferences are usable, or
+    (minimal) all are 1.0 or all 2.0.
     """
     frame = _annotation_frame(annotations)
     indexes = alpaca_eval_indexes(frame)
@@ -94,6 +95,12 @@ def length_controlled_win_rate(
         table = read_calibration(find_calibration(calibration, download))
     if _is_same_generator(frame):
         return _against_itself(frame, chosen)
+    if table is None and set(frame["preference"].dropna()) in ({1.0}, {2.0}):
+        # The library then has one class to fit; of all losses its weights make 50 %.
+        raise ValueError(
+            "length_controlled_win_rate: all preferences are sure and alike, so there is nothing "
+            "that length could explain"
+        )
     return _fit(frame, chosen, table)
 
 

@@ -29,6 +29,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#F0E442",
 )
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
+_WIDE_PIXELS = 1_000  # at 144 dpi; a plot of one panel has 835
 INK, GRID = "#333333", "#dddddd"
 _MARKERS = "osD^vP"
 _DASHES = ("-", "--", "-.", ":")
@@ -37,6 +38,11 @@ _DASHES = ("-", "--", "-.", ":")
 def png_data_uri(png: bytes) -> str:
     """Return PNG bytes as a data URI, for an image inside a page or Markdown."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def is_wide_png(png: bytes) -> bool:
+    """Tell whether a plot is so wide (several panels) that a phone cannot show it in one."""
+    return len(png) >= 20 and int.from_bytes(png[16:20], "big") >= _WIDE_PIXELS
 
 
 def ratings_histogram(

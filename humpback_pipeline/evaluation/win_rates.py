@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .intervals import Interval
+from .mean_intervals import share_interval
+
 _DRAW = 1.5
+# Below this an interval of a win rate is some ten points to either side, or more.
+SMALL_SAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,26 @@ class WinRate:
     n_draws: int
     n: int
     n_unusable: int = 0
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval of the rate in percent, from 0 to 100; see `share_interval`."""
+        low, high = share_interval(self.rate / 100, self.standard_error / 100, self.n)
+        return 100 * low, 100 * high
+
+
+def small_sample_note(n: int, widest: float) -> str | None:
+    """What to say of `n` prompts whose widest 95 % interval is ± `widest` points; None if enough.
+
+    The difference of two models judged apart is about 1.4 times as uncertain as a rate is.
+    """
+    if n >= SMALL_SAMPLE:
+        return None
+    return (
+        f"Small sample: with {n} prompts a win rate is known to ± {widest:.0f} points, and models "
+        f"that differ by less than about {1.4 * widest:.0f} points cannot be told apart by their "
+        "rates. The paired tests see a little more; AlpacaEval has 805 prompts."
+    )
 
 
 def win_rate(preferences: Sequence[float | None]) -> WinRate:

@@ -77,6 +77,10 @@ def overview(catalogue: Catalogue, stale: StaleReader) -> Overview:
     )
 
 
+# Not in every recipe.
+SEPARATE = ("ablations", "benchmarks")
+
+
 def _groups(current: list[Artefact], stale_keys: set[str]) -> tuple[Group, ...]:
     by_name: dict[str, list[Artefact]] = {}
     for artefact in sorted(current, key=lambda a: a.created):
@@ -100,7 +104,7 @@ def _groups(current: list[Artefact], stale_keys: set[str]) -> tuple[Group, ...]:
             GROUP_SENTENCES.get(name, GROUP_SENTENCES["iteration"]),
             tuple(entries.get(name, ())),
         )
-        for name in (*order, "evaluation")
+        for name in (*order, "evaluation", *(g for g in SEPARATE if g in entries))
     )
 
 

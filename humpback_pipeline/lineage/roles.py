@@ -44,6 +44,8 @@ GROUP_SENTENCES: dict[str, str] = {
     "iteration": "The model before rates all pairs, the best form a curated set, and a new model "
     "learns from it and the seeds.",
     "evaluation": "How good models and selection are: win rates, precision and recall, a report.",
+    "ablations": "Models that differ from the last one in one thing each, and how often they win.",
+    "benchmarks": "Public benchmarks, safety prompts and bias, for every model.",
 }
 _GROUPS = (
     ("seed", r"seed_\w+"),
@@ -54,6 +56,8 @@ _GROUPS = (
         r"m(\d+)|(?:rater_calibration|curation_scores|curated_set|backward_model|augmented_set|dropped_instructions)"
         r"_(\d+)",
     ),
+    ("ablations", r"ablation_.+|self_instruct_pairs|scaling"),
+    ("benchmarks", r"benchmark_results|safety|safety_responses"),
 )
 
 

@@ -98,8 +98,9 @@ def read_evaluation_prompts(path: StrPath) -> list[EvaluationPrompt]:
     """Read evaluation prompts with reference answers, in AlpacaEval's shape or plain pairs.
 
     The reference stands under reference_output or output and may be empty (AlpacaEval has two
-    such); category and dataset are optional, the latter defaulting to the file's name. Given ids
-    (prompt_id, id) are kept and must be unique; missing ones are made from the instruction.
+    such); category, dataset and generator (who wrote it; AlpacaEval's prompts say so in reference)
+    are optional, dataset defaulting to the file's name. Given ids (prompt_id, id) are kept and must
+    be unique; missing ones are made from the instruction.
 
     Raises SeedDataError as `read_seed_pairs` under 'stop'.
     """
@@ -114,9 +115,11 @@ def read_evaluation_prompts(path: StrPath) -> list[EvaluationPrompt]:
             reference,
             _optional(record, "category"),
             _optional(record, "dataset") or data_set,
+            _optional(record, "generator") or _reference_writer(record),
         )
 
-    columns = (*_SHARED, *REFERENCE_FIELDS, "prompt_id", "category", "dataset")
+    own = ("prompt_id", "category", "dataset", "generator", "reference")
+    columns = (*_SHARED, *REFERENCE_FIELDS, *own)
     return list(_read(path, prompt, columns, "the recipe's path of the evaluation prompts"))
 
 
@@ -234,6 +237,10 @@ def _preference(record: dict[str, Any]) -> float | None:
     if not 1 <= number <= 2:
         raise RecordFault("wrong_preference", name, describe_value(value), remedy)
     return number
+
+
+def _reference_writer(record: dict[str, Any]) -> str:
+    return _optional(record, "reference") if "reference_output" in record else ""
 
 
 def _optional(record: dict[str, Any], name: str) -> str:

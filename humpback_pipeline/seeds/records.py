@@ -38,13 +38,17 @@ class LabelledPair:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPrompt:
-    """A prompt to answer; `output` is the reference answer it is compared with (may be empty)."""
+    """A prompt to answer; `output` is the reference answer it is compared with (may be empty).
+
+    generator: the model or person that wrote the reference, where the file says so.
+    """
 
     prompt_id: str
     instruction: str
     output: str
     category: str
     dataset: str
+    generator: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,33 @@ CODE_VERSIONS = {
     "dropped_instructions": "1",
     "rater_calibration": "2",
     "curation_scores": "2",
-    "curated_set": "2",
+    "curated_set": "3",
     "m": "1",
     "responses": "1",
-    "win_rates": "1",
+    "base_responses": "1",
+    "win_rates": "2",
+    "contamination": "1",
+    "exports": "1",
+    "model_cards": "1",
     "selection_quality": "3",
-    "data_statistics": "1",
-    "instruction_diversity": "1",
+    "data_statistics": "2",
+    "instruction_diversity": "2",
+    "length_histograms": "1",
+    "head_to_head": "1",
+    "improvement_over_seed": "1",
+    "human_evaluation_pairs": "1",
+    "human_evaluation": "1",
+    "benchmark_results": "1",
+    "safety_responses": "1",
+    "safety": "1",
+    "data_bias": "1",
     "report": "1",
+    "self_instruct_pairs": "1",
+    "ablation_data": "1",
+    "ablation_model": "1",
+    "ablation_responses": "1",
+    "ablation_win_rate": "1",
+    "scaling": "1",
 }
 
 
@@ -36,5 +55,7 @@ def code_version(name: str) -> str:
 
     Raises KeyError for an artefact without a version.
     """
+    # A variant's name, which stands at the end, may end in a number too.
+    name = re.sub(r"^ablation_model_.+", "ablation_model", name)
     family = re.sub(r"^m\d+_(?=responses$)|_?\d+$", "", name)
     return CODE_VERSIONS[family]

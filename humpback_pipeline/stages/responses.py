@@ -1,6 +1,8 @@
-"""Responses of each model, and how often they beat the references (paper section 3.4)."""
+"""Responses of each model to the evaluation prompts (paper section 3.4), to be judged."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import polars as pl
 
@@ -8,9 +10,11 @@ from humpback_pipeline.progress import OnProgress, ignore_progress
 from humpback_pipeline.stages.file_sources import file_source
 from humpback_pipeline.stages.iteration_names import model_name
 from humpback_pipeline.stages.workspace import Workspace
-from humpback_pipeline.storage import Manifest, Provenance
+from humpback_pipeline.storage import Manifest, Origin, Provenance
 
 WIN_RATES = "win_rates"
+BASE = "base"
+BASE_RESPONSES = f"{BASE}_responses"
 RESPONSES_SCHEMA = {
     "prompt_id": pl.String,
     "instruction": pl.String,
@@ -34,37 +38,71 @@ def responses_name(iteration: int) -> str:
     return f"{model_name(iteration)}_responses"
 
 
+def answers_by_model(iterations: int) -> dict[str, str]:
+    """The base model and M_0 … M_T → the datasets of their responses, in that order."""
+    trained = {model_name(t): responses_name(t) for t in range(iterations + 1)}
+    return {BASE: BASE_RESPONSES, **trained}
+
+
 def write_responses(
     workspace: Workspace, iteration: int, on_progress: OnProgress = ignore_progress
 ) -> Manifest:
     """Let M_t answer the evaluation prompts, under both system tags (paper section 3.1)."""
-    from humpback_pipeline.generation import generate_responses
-    from humpback_pipeline.seeds import read_evaluation_prompts
-
-    evaluation = workspace.recipe.evaluation
     name, model = responses_name(iteration), model_name(iteration)
     origin = workspace.origin(
         name,
         inputs=[workspace.models.manifest(model)],
-        sources=file_source(evaluation.prompts, "evaluation.prompts").merged(
-            [workspace.prompt_sources("tags")]
-        ),
-        settings={
-            "sampling": evaluation.sampling.model_dump(),
-            "max_prompts": evaluation.max_prompts,
-            "generation": workspace.generation_settings(),
-        },
+        sources=_sources(workspace),
+        settings=_settings(workspace),
     )
     if unchanged := workspace.unchanged_dataset(origin):
         return unchanged
+    return _write_answers(workspace, origin, workspace.models.path(model), model, on_progress)
+
+
+def write_base_responses(
+    workspace: Workspace, on_progress: OnProgress = ignore_progress
+) -> Manifest:
+    """Let the base model answer as M_0 … M_T do, though nothing has taught it the tags."""
+    origin = workspace.origin(
+        BASE_RESPONSES,
+        sources=_sources(workspace).merged([workspace.base_model_source()]),
+        settings=_settings(workspace),
+    )
+    if unchanged := workspace.unchanged_dataset(origin):
+        return unchanged
+    return _write_answers(workspace, origin, workspace.base_model.path, BASE, on_progress)
+
+
+def _sources(workspace: Workspace) -> Provenance:
+    prompts = file_source(workspace.recipe.evaluation.prompts, "evaluation.prompts")
+    return prompts.merged([workspace.prompt_sources("tags")])
+
+
+def _settings(workspace: Workspace) -> dict[str, object]:
+    evaluation = workspace.recipe.evaluation
+    return {
+        "sampling": evaluation.sampling.model_dump(),
+        "max_prompts": evaluation.max_prompts,
+        "generation": workspace.generation_settings(),
+    }
+
+
+def _write_answers(
+    workspace: Workspace, origin: Origin, folder: Path, model: str, on_progress: OnProgress
+) -> Manifest:
+    from humpback_pipeline.generation import generate_responses
+    from humpback_pipeline.seeds import read_evaluation_prompts
+
+    evaluation = workspace.recipe.evaluation
     prompts = read_evaluation_prompts(evaluation.prompts)[: evaluation.max_prompts]
-    with workspace.generator(workspace.models.path(model)) as generator:
+    with workspace.generator(folder) as generator:
         frame = generate_responses(
             prompts,
             generator,
             workspace.prompts,
             evaluation.sampling,
-            ledger=workspace.ledger(name),
+            ledger=workspace.ledger(origin.name),
             chunk_size=workspace.recipe.generation.chunk_size,
             on_progress=on_progress,
             generator_name=model,
@@ -74,76 +112,4 @@ def write_responses(
         frame,
         RESPONSES_SCHEMA,
         facts={"n_cut": frame.filter(pl.col("finish_reason") == "length").height},
-    )
-
-
-def write_win_rates(workspace: Workspace, on_progress: OnProgress = ignore_progress) -> Manifest:
-    """Judge every model's responses against the references, in both orders.
-
-    Columns: `PREFERENCES_SCHEMA`; the win rates (AlpacaEval's definition) are in the facts.
-    """
-    from humpback_pipeline.evaluation import win_rate
-    from humpback_pipeline.evaluation.pairwise import judge_pairs
-
-    iterations = range(workspace.recipe.curation.iterations + 1)
-    judge = workspace.judge
-    origin = workspace.origin(
-        WIN_RATES,
-        inputs=[workspace.datasets.manifest(responses_name(t)) for t in iterations],
-        sources=Provenance(base_models={judge.identity: judge.content_hash}).merged(
-            [workspace.prompt_sources("judge")]
-        ),
-        settings={"generation": workspace.generation_settings()},
-    )
-    if unchanged := workspace.unchanged_dataset(origin):
-        return unchanged
-    frames, rates = [], []
-    with workspace.generator(judge.path) as generator:
-        for iteration in iterations:
-            model = model_name(iteration)
-            responses = workspace.datasets.read(responses_name(iteration))
-            preferences = judge_pairs(
-                responses,
-                generator,
-                workspace.prompts,
-                ledger=workspace.ledger(WIN_RATES, model),
-                chunk_size=workspace.recipe.generation.chunk_size,
-                on_progress=on_progress,
-                stage=f"judging {model}",
-            )
-            frame = pl.DataFrame(
-                {
-                    "model": [model] * len(preferences),
-                    "prompt_id": [p.prompt_id for p in preferences],
-                    "preference": [p.preference for p in preferences],
-                    "p_first_order": [p.p_first_order for p in preferences],
-                    "p_second_order": [p.p_second_order for p in preferences],
-                },
-                schema=PREFERENCES_SCHEMA,
-            )
-            frames.append(frame)
-            result = win_rate(frame["preference"].to_list())
-            rates.append(
-                {
-                    "model": model,
-                    "rate": result.rate,
-                    "standard_error": result.standard_error,
-                    "n_wins": result.n_wins,
-                    "n_losses": result.n_losses,
-                    "n_draws": result.n_draws,
-                    "n": result.n,
-                }
-            )
-    bias = (
-        pl.concat(frames).select((pl.col("p_first_order") - pl.col("p_second_order")).mean()).item()
-    )
-    return workspace.write_dataset(
-        origin,
-        frames,
-        PREFERENCES_SCHEMA,
-        facts={
-            "win_rates": rates,
-            "judge": judge.identity,
-            "position_bias": bias,
-        },
     )

@@ -14,6 +14,7 @@ import polars as pl
 from humpback_pipeline.chat import Prompts, load_prompts
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.stages.code_versions import code_version
+from humpback_pipeline.stages.judge import Judge, find_judge, judge_settings, open_judge
 from humpback_pipeline.stages.shard_files import ShardFiles
 from humpback_pipeline.storage import (
     DatasetStore,
@@ -106,16 +107,19 @@ class Workspace:
         return resolve_base_model(recipe.base_model, self.cache_dir, recipe.trust_remote_code)
 
     @cached_property
-    def judge(self) -> BaseModel:
-        """The model that judges responses; the base model unless the recipe names another."""
-        from humpback_pipeline.models import resolve_base_model
+    def judge(self) -> Judge:
+        """Who judges answers: the base model unless the recipe names another, or a server."""
+        return find_judge(self)
 
-        recipe = self.recipe
-        if recipe.evaluation.judge.model is None:
-            return self.base_model
-        return resolve_base_model(
-            recipe.evaluation.judge.model, self.cache_dir, recipe.trust_remote_code
-        )
+    @contextmanager
+    def judge_generator(self) -> Iterator[TextGenerator]:
+        """The judge's engine, whose choices can be metered; see `stages.judge.open_judge`."""
+        with open_judge(self) as generator:
+            yield generator
+
+    def judge_settings(self) -> dict[str, Any]:
+        """Settings that shape the judge's verdicts, for an origin."""
+        return judge_settings(self)
 
     def open_generator(self, model: Path, devices: EngineSlot | None = None) -> TextGenerator:
         """Start the recipe's engine on a model directory; use it in a `with` block."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final, overload
@@ -15,15 +17,29 @@ from humpback_pipeline.text.words import WordBatch
 # A shorter text counts as a whole; with fewer words than these it would meet others by chance.
 MIN_WHOLE_WORDS: Final = 8
 _TEXTS_AT_ONCE: Final = 500
+# Seen by nobody: soft hyphens, zero-width spaces and joiners, marks of direction and byte order.
+_INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def plain_text(text: str) -> str:
+    """The text without what a copy may differ in and a reader would not see or mind.
+
+    Compatibility forms are composed (Unicode's NFKC: é of two signs, ﬁ, full-width letters),
+    invisible signs dropped, and underscores, which are Markdown's emphasis, become spaces.
+    """
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    return text.replace("_", " ")
 
 
 class ContaminationIndex:
     """All runs of `ngram_words` words in some texts, as sorted 64-bit hashes; 8 bytes a run.
 
     A text of MIN_WHOLE_WORDS or more words that is shorter than that counts as one run; one of
-    fewer words must be the whole of the other text. Thirteen words are GPT-3's rule (Brown et al.
-    2020, appendix C). Hashes alone decide: of a billion segments of 250 words against 200,000 runs,
-    0.003 are expected to be taken for another.
+    fewer words must be the whole of the other text. Texts are compared as `plain_text`, but for
+    those that come as a `WordBatch`, which are taken as they are. Thirteen words are GPT-3's rule
+    (Brown et al. 2020, appendix C). Hashes alone decide: of a billion segments of 250 words against
+    200,000 runs, 0.003 are expected to be taken for another.
     """
 
     def __init__(self, texts: Iterable[str], ngram_words: int = 13) -> None:
@@ -33,7 +49,7 @@ class ContaminationIndex:
         self._size = ngram_words
         self._wholes: set[str] = set()
         found: dict[int, list[Hashes]] = {}
-        for words in _batches(texts):
+        for words in _batches(form for text in texts for form in {text, plain_text(text)}):
             self._add(words, found)
         self._tables = {size: _HashTable(np.concatenate(parts)) for size, parts in found.items()}
 
@@ -53,13 +69,13 @@ class ContaminationIndex:
         One text costs nearly as much as a hundred at once: `contaminated` for many.
         """
         if isinstance(texts, str):
-            return bool(self._found(WordBatch([texts])))
+            return bool(self._found(WordBatch([plain_text(texts)])))
         return self._found(texts)
 
     def contaminated(self, texts: Iterable[str]) -> list[bool]:
         """Whether each of the texts holds a run."""
         flags: list[bool] = []
-        for words in _batches(texts):
+        for words in _batches(map(plain_text, texts)):
             found = self._found(words)
             flags += [number in found for number in range(words.n_texts)]
         return flags

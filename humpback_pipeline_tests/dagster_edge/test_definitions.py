@@ -32,16 +32,39 @@ GRAPH = {
     "m0_responses": {"m0"},
     "m1_responses": {"m1"},
     "m2_responses": {"m2"},
-    "win_rates": {"m0_responses", "m1_responses", "m2_responses"},
+    "base_responses": set(),
+    "win_rates": {
+        *("base_responses", "m0_responses", "m1_responses", "m2_responses"),
+        "contamination",
+    },
     "selection_quality": {"rater_calibration_1", "rater_calibration_2", "backward_model"},
     "data_statistics": {"seed_pairs", "augmented_set", "curated_set_1", "curated_set_2"},
+    "contamination": {"seed_pairs", "curated_set_1", "curated_set_2"},
+    "exports": {"seed_pairs", "curated_set_1", "curated_set_2"},
+    "model_cards": {"m0", "m1", "m2", "win_rates"},
     "instruction_diversity": {"seed_pairs", "augmented_set", "curated_set_2"},
+    "length_histograms": {
+        *("seed_pairs", "augmented_set", "curated_set_1", "curated_set_2", "base_responses"),
+        *("m0_responses", "m1_responses", "m2_responses"),
+    },
+    "head_to_head": {"m0_responses", "m1_responses", "m2_responses"},
+    "improvement_over_seed": {"win_rates"},
+    "human_evaluation_pairs": {
+        *("base_responses", "m0_responses", "m1_responses", "m2_responses"),
+    },
+    "human_evaluation": {"human_evaluation_pairs", "win_rates", "head_to_head"},
+    "data_bias": {"seed_pairs", "augmented_set", "curated_set_1", "curated_set_2"},
+    "benchmark_results": {"m0", "m1", "m2"},
+    "safety_responses": {"m0", "m1", "m2"},
+    "safety": {"safety_responses"},
 }
 PARTITIONED = {"clueweb_segments", "augmented_set", "curation_scores_1", "curation_scores_2"}
 GPU = {
     *("backward_model", "augmented_set", "m0", "m1", "m2", "curation_scores_1"),
     *("curation_scores_2", "m0_responses", "m1_responses", "m2_responses", "win_rates"),
-    *("selection_quality", "rater_calibration_1", "rater_calibration_2"),
+    "base_responses",
+    *("head_to_head", "selection_quality", "rater_calibration_1", "rater_calibration_2"),
+    *("benchmark_results", "safety_responses", "safety"),
 }
 
 

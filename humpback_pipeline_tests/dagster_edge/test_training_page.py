@@ -51,4 +51,12 @@ def test_page_of_a_model_shows_how_it_was_trained(tmp_path: Path) -> None:
     older = training_metadata(workspace, manifest.model_copy(update={"facts": facts}), "M_0")
     gone = {"samples", "samples_whole", "model_card", "tensorboard", "tensorboard_command"}
     assert page.keys() - older.keys() == gone | {"flop_utilisation", "model_tflops_per_s"}
+
+    # One shared out over processes, some of whose held-out pairs were too long.
+    more = {"samples": [], "samples_left_out": "no samples: why", "held_out_dropped": {"long": 3}}
+    shared = manifest.model_copy(update={"facts": {**manifest.facts, **more}})
+    other = training_metadata(workspace, shared, "M_0")
+    assert other["samples"] == "no samples: why"
+    assert "| long | 3 |" in other["held_out_dropped"].value
+    dg.AssetMaterialization("m0", metadata=other)
     dg.AssetMaterialization("m0", metadata=page)  # else it says which value is no metadata

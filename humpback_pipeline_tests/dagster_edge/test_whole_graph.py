@@ -49,7 +49,9 @@ def test_one_run_materialises_every_asset_and_every_partition(
         assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
         for name in ("clueweb_segments", "augmented_set", "curation_scores_1", "curation_scores_2"):
             assert instance.get_materialized_partitions(dg.AssetKey(name)) == SHARDS
-        for name in ("m0", "m1", "m2", "curated_set_2", "win_rates", "report"):
+        models = ("m0", "m1", "m2", "model_cards")
+        others = ("curated_set_2", "contamination", "win_rates", "exports", "report")
+        for name in (*models, *others):
             assert instance.get_latest_materialization_event(dg.AssetKey(name)) is not None
 
 

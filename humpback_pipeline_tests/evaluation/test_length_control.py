@@ -12,6 +12,8 @@ from humpback_pipeline.evaluation import (
     length_controlled_win_rate,
     win_rate,
 )
+from humpback_pipeline.evaluation.alpaca_eval_files import Annotation
+from humpback_pipeline.evaluation.annotation_rates import try_length_control
 from humpback_pipeline.evaluation.calibration import N_ALPACA_EVAL_PROMPTS
 
 
@@ -153,3 +155,22 @@ def test_length_control_leaves_scikit_learn_settings_alone():
     before = sklearn.get_config()
     length_controlled_win_rate(without(annotations(20), "index"))
     assert sklearn.get_config() == before
+
+
+@pytest.mark.parametrize("preference", [1.0, 2.0])
+def test_sure_preferences_that_are_all_alike_leave_nothing_to_fit(preference: float) -> None:
+    rows = [{**row, "preference": preference} for row in annotations(8)]
+    with pytest.raises(ValueError, match="sure and alike"):
+        length_controlled_win_rate(rows, method="length_controlled_minimal")
+
+
+def test_rate_that_the_penalty_alone_has_made_says_so() -> None:
+    shape = [(9, 1.0), (2, 2.0), (5, 1.0), (8, 1.0), (1, 1.0), (7, 2.0)]
+    rows = [
+        Annotation("i", "a" * 5, "b" * n_chars, "reference", "model", preference)
+        for n_chars, preference in shape
+    ]
+    rate, note = try_length_control(rows)
+    assert rate is not None
+    assert rate.rate == pytest.approx(50)
+    assert "too few prompts" in note

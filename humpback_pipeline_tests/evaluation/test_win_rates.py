@@ -78,3 +78,10 @@ def test_win_rate_equals_alpaca_evals(preferences):
         theirs["n_draws"],
         theirs["n_total"],
     )
+
+
+@pytest.mark.parametrize(("preference", "n"), [(1.3, 7), (1.7, 30), (1.8, 4)])
+def test_interval_of_equal_preferences_is_not_empty_by_rounding(preference, n):
+    low, high = win_rate([preference] * n).interval
+    assert low < 100 * (preference - 1) - 5
+    assert high > 100 * (preference - 1) + 5

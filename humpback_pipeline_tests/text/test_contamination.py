@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from humpback_pipeline.text.contamination import ContaminationIndex
 from humpback_pipeline.text.words import WordBatch
 
+NAIVE = "Why did the naïve café owner's mother not open on Tuesday after a summer of rain"
 EVALUATION = " ".join(f"Term{n}," for n in range(40))
 
 
@@ -35,6 +38,30 @@ def test_words_must_be_in_a_row_and_in_order() -> None:
     gaps = " x ".join(numbered(first, 12) for first in (0, 13, 26))
     assert matches(index, backwards, gaps) == {}
     assert matches(index, gaps.replace("term25 x", "term25")) == {}
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        unicodedata.normalize("NFD", NAIVE),
+        NAIVE.upper().replace(" ", ", "),
+        "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in NAIVE),
+        NAIVE.replace("owner", "_owner_").replace("Tuesday", "__Tuesday__"),
+        NAIVE.replace("summer", "sum\u00admer").replace("rain", "ra\u200bin"),
+        NAIVE.replace("'", "\u2019").replace(" ", "\u00a0"),
+    ],
+)
+def test_copy_in_other_signs_is_found(copy: str) -> None:
+    index = ContaminationIndex([NAIVE])
+    assert index.matches(copy)
+    assert index.contaminated([copy, NAIVE, "naïve owners of cafés"]) == [True, True, False]
+
+
+def test_words_with_underscores_are_found_in_texts_taken_as_they_are() -> None:
+    code = " ".join(f"call_{n} of" for n in range(10))
+    index = ContaminationIndex([code])
+    assert index.matches(WordBatch([code]))
+    assert index.matches(code)
 
 
 def test_short_prompt_counts_as_a_whole_from_eight_words() -> None:

@@ -9,6 +9,14 @@ from humpback_pipeline.stages.checks.augmentation import (
     check_instruction_likelihood_rose,
     check_instructions_vary,
 )
+from humpback_pipeline.stages.checks.benchmarks import (
+    check_safety_judge_follows,
+    check_tasks_measured,
+)
+from humpback_pipeline.stages.checks.contamination import (
+    check_evaluation_uncontaminated,
+    check_seeds_not_in_evaluation,
+)
 from humpback_pipeline.stages.checks.corpus import (
     check_sample_reached,
     check_shard_read_whole,
@@ -47,6 +55,7 @@ __all__ = [
     "check_curated_set_usable",
     "check_curated_set_varied",
     "check_dropped_share",
+    "check_evaluation_uncontaminated",
     "check_every_prompt_judged",
     "check_instruction_likelihood_rose",
     "check_instructions_vary",
@@ -63,10 +72,13 @@ __all__ = [
     "check_responses_not_empty",
     "check_row_change",
     "check_rubric_followed",
+    "check_safety_judge_follows",
     "check_sample_reached",
     "check_schema_and_ids",
     "check_seed_rows",
+    "check_seeds_not_in_evaluation",
     "check_shard_read_whole",
+    "check_tasks_measured",
     "check_yield",
     "over_shards",
 ]

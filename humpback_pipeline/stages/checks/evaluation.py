@@ -11,6 +11,8 @@ from humpback_pipeline.storage import Manifest
 
 # Above this the answers are judged by their beginnings.
 MAX_CUT_SHARE = 0.5
+# Of all pairs: more, and the win rates are those of the prompts that the judge cares to look at.
+MAX_REFUSED_SHARE = 0.05
 
 
 def check_responses_not_empty(responses: pl.DataFrame) -> CheckOutcome:
@@ -41,26 +43,49 @@ def check_responses_cut(responses: pl.DataFrame) -> CheckOutcome:
 def check_every_prompt_judged(
     preferences: pl.DataFrame, responses: Mapping[str, pl.DataFrame]
 ) -> CheckOutcome:
-    """Each response has one preference from 1 to 2; `responses`: model → its responses."""
+    """Each response has one preference from 1 to 2; `responses`: model → its responses.
+
+    A few that a server refused to judge (`judge_error`) may have none.
+    """
     rows: list[dict[str, str | int]] = []
-    n, n_wrong = 0, 0
+    n, n_wrong, n_refused = 0, 0, 0
     for model, answers in responses.items():
-        judged = preferences.filter(
-            (pl.col("model") == model) & pl.col("preference").is_between(1.0, 2.0)
+        of_model = preferences.filter(pl.col("model") == model)
+        judged = of_model.filter(pl.col("preference").is_between(1.0, 2.0))
+        refused = _refused(of_model)
+        missing = set(answers["prompt_id"]) ^ {*judged["prompt_id"], *refused}
+        height = judged.height + len(refused)
+        not_judged = max(len(missing), abs(height - answers.height))
+        rows.append(
+            {
+                "model": model,
+                "responses": answers.height,
+                "not_judged": not_judged,
+                "refused": len(refused),
+            }
         )
-        missing = set(answers["prompt_id"]) ^ set(judged["prompt_id"])
-        not_judged = max(len(missing), abs(judged.height - answers.height))
-        rows.append({"model": model, "responses": answers.height, "not_judged": not_judged})
-        n, n_wrong = n + answers.height, n_wrong + not_judged
-    facts = {"responses": n, "not_judged": n_wrong, "models": rows}
-    if n and not n_wrong:
-        message = f"{n:,} answers of {len(rows)} models judged."
+        n, n_wrong, n_refused = n + answers.height, n_wrong + not_judged, n_refused + len(refused)
+    facts = {"responses": n, "not_judged": n_wrong, "refused": n_refused, "models": rows}
+    if n and not n_wrong and n_refused <= MAX_REFUSED_SHARE * n:
+        message = f"{n - n_refused:,} answers of {len(rows)} models judged."
+        if n_refused:
+            message += f" The judge refused {n_refused:,} more, which the win rates leave out."
         return CheckOutcome("every_prompt_judged", True, message, facts)
     message = (
-        f"{n_wrong:,} of {n:,} answers have no preference from 1 to 2, so the win rates are of "
-        "different prompts. Materialise win_rates again with rebuild: true."
+        f"{n_wrong:,} of {n:,} answers have no preference from 1 to 2, and the judge refused "
+        f"{n_refused:,}, so the win rates are of different prompts. Materialise win_rates again "
+        "with rebuild: true."
     )
+    if n_refused:
+        message += " Why the judge refused is under judge_error; another judge may not."
     return CheckOutcome("every_prompt_judged", False, message, facts)
+
+
+def _refused(preferences: pl.DataFrame) -> list[str]:
+    if "judge_error" not in preferences.columns:
+        return []
+    refused = pl.col("preference").is_null() & pl.col("judge_error").is_not_null()
+    return preferences.filter(refused)["prompt_id"].to_list()
 
 
 def check_position_bias(manifest: Manifest, max_bias: float) -> CheckOutcome:
@@ -69,8 +94,16 @@ def check_position_bias(manifest: Manifest, max_bias: float) -> CheckOutcome:
     if bias is None:
         return CheckOutcome("position_bias", True, "Nothing was judged.")
     side = "first" if bias >= 0 else "last"
-    message = f"The judge favours what it is shown {side} by a probability of {abs(bias):.3f}."
+    message = f"The judge favours what it is shown {side} by a probability of {abs(bias):.3f}"
     facts = {"position_bias": bias, "bound": max_bias}
+    if details := manifest.facts.get("position_bias_details"):
+        low, high = details["interval"]
+        message += (
+            f" (95 % {low:+.3f} … {high:+.3f}), and the order alone decides "
+            f"{details['flip_rate']:.0%} of the verdicts"
+        )
+        facts |= {"low": low, "high": high, "flip_rate": details["flip_rate"]}
+    message += "."
     if abs(bias) <= max_bias:
         return CheckOutcome("position_bias", True, message, facts)
     message += (
