@@ -28,8 +28,8 @@ def use_packing(model: Any, longest_tokens: int) -> bool:
     """
     if uses_packing(model):
         return True
-    # DeepSpeed leaves empty shells to try a row on. FSDP2 takes the first forward pass for the whole
-    # of the model: adapters that are put on after it would keep gradients of their own.
+    # DeepSpeed leaves empty shells to try a row on. FSDP2 takes the first forward pass for that of
+    # the whole model: adapters that are put on after it would keep gradients of their own.
     whole = next(model.parameters()).numel() > 0 and not hasattr(model, "reshard")
     if not (
         whole
