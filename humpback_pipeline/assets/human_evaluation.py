@@ -13,6 +13,7 @@ from humpback_pipeline.assets.metadata import manifest_metadata, sample_table
 from humpback_pipeline.assets.retries import retried
 from humpback_pipeline.evaluation.tables import render_markdown_table
 from humpback_pipeline.resources import WorkspaceResource
+from humpback_pipeline.stages.checks import check_schema_and_ids
 from humpback_pipeline.stages.checks.human_evaluation import USABLE, check_judgements_usable
 from humpback_pipeline.stages.human_evaluation import (
     HUMAN_EVALUATION,
@@ -75,7 +76,7 @@ def human_evaluation_asset(judged_by: Sequence[str]) -> dg.AssetsDefinition:
     @dg.asset(
         name=HUMAN_EVALUATION,
         deps=[HUMAN_PAIRS, *judged_by],
-        check_specs=check_specs(HUMAN_EVALUATION, *DATASET_CHECKS, USABLE),
+        check_specs=check_specs(HUMAN_EVALUATION, "schema_and_ids", USABLE),
         description=(
             "People's judgements of the blinded pairs: shares of win, no difference and loss with "
             "95 % intervals, how far annotators agree with each other and with the judge. Imports "
@@ -98,7 +99,9 @@ def human_evaluation_asset(judged_by: Sequence[str]) -> dg.AssetsDefinition:
             check_results=check_results(
                 context,
                 [
-                    *dataset_checks(opened, manifest, ["pair_id", "annotator"], JUDGEMENTS_SCHEMA),
+                    check_schema_and_ids(
+                        opened.datasets, manifest, JUDGEMENTS_SCHEMA, ["pair_id", "annotator"]
+                    ),
                     check_judgements_usable(manifest),
                 ],
             ),

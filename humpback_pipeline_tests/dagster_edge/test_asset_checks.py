@@ -170,7 +170,7 @@ def test_every_check_has_a_text_and_its_asset_reports_it() -> None:
     for asset in assets:
         name = asset.key.to_user_string()
         names = {spec.name for spec in own if spec.asset_key == asset.key}
-        if name == "report":
+        if name in ("report", "human_evaluation"):  # the latter grows as people judge
             continue
         dataset, model = {"schema_and_ids", "row_count_change"}, {"loads_and_generates"}
         assert dataset <= names or model <= names, name

@@ -168,6 +168,7 @@ def test_interrupt_while_engines_start_ends_them_within_seconds(
     def work(engine: TextGenerator, shard: str, on_progress: OnProgress) -> str:
         while not interrupted_s:  # an engine that was quick to start
             time.sleep(0.02)
+        time.sleep(1.0)  # the interrupt comes first
         raise RuntimeError("interrupted")
 
     def interrupt() -> None:

@@ -151,8 +151,8 @@ def test_only_changed_assets_run_and_the_next_say_why(
     nodes = live.graphql(STALE_CAUSES)["assetNodes"]
     why = {n["assetKey"]["path"][0]: n["staleCauses"] for n in nodes if n["staleCauses"]}
     models = {"backward_model", "m0", "rater_calibration_1", "m1"}
-    data = {"data_statistics", "instruction_diversity", "length_histograms"}
-    assert set(why) == {*models, *data}
+    data = {"data_statistics", "instruction_diversity", "length_histograms", "data_bias"}
+    assert set(why) == {*models, *data, "contamination", "exports"}
     (cause,) = why["m0"]
     assert (cause["key"]["path"], cause["reason"]) == (["seed_pairs"], "has a new data version")
 

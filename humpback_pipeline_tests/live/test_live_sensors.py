@@ -135,7 +135,8 @@ def test_edits_give_one_run_each_in_order_over_all_shards_and_those_during_a_run
     assert not run.is_finished
     seeds.write_bytes(original)
     live.wait_for_run(first, timeout_s=RUN_TIMEOUT_S)
-    steps = live.steps(first)
+    # The base's answers are in the run for a fresh home; they read no seeds.
+    steps = [step for step in live.steps(first) if step != "base_responses"]
     assert "clueweb_segments" not in steps
     assert steps[0] == "seed_pairs"
     made = ("m0", "rater_calibration_1", "curation_scores_1", "curated_set_1", "m1")
@@ -143,7 +144,7 @@ def test_edits_give_one_run_each_in_order_over_all_shards_and_those_during_a_run
     assert order == sorted(order)
     m1 = live.project.workspace().models.manifest("m1")
     second = wait_for_launch(live, "seed_change", 2)
-    assert live.steps(second)[0] == "seed_pairs"
+    assert "seed_pairs" in live.steps(second)[:2]
     back = live.project.workspace().models.manifest("m1")
     assert back.provenance.seed_files != m1.provenance.seed_files
     assert all(t["skipReason"] == "seed data unchanged" for t in look_again(live, SEED_SENSOR))

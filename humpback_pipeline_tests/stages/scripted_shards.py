@@ -75,7 +75,8 @@ ACTIONS: dict[str, Callable[[], Any]] = {
     "silent": lambda: os._exit(3),
     "slow": lambda: time.sleep(0.4),
     "crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
-    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    # Another thread may take the signal, and this one must not be done before that.
+    "term": lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60),
     "sleep": _sleep_in_native_code,
     "spin": lambda: re.fullmatch(r"(a+)+b", "a" * 64),
 }
