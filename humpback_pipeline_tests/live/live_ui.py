@@ -28,6 +28,7 @@ REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": "__repositor
 ALL_ASSETS_JOB = "__ASSET_JOB"
 RANGE_START, RANGE_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
 Status = dg.DagsterRunStatus
+PATIENCE = 3.0
 FINISHED = {Status.SUCCESS, Status.FAILURE, Status.CANCELED}
 T = TypeVar("T")
 
@@ -232,7 +233,11 @@ class LiveUi:
         return self.wait_until(reached, timeout_s, f"run {run_id} is {status.value}")
 
     def wait_until(self, predicate: Callable[[], T | None], timeout_s: float, what: str) -> T:
-        """Poll until `predicate` is true and return its value; AssertionError after `timeout_s`."""
+        """Poll until `predicate` is true and return its value; AssertionError after `timeout_s`.
+
+        Seconds of an idle machine: one that runs other tests beside gets `PATIENCE` times as many.
+        """
+        timeout_s *= PATIENCE
         deadline_s = time.monotonic() + timeout_s
         while True:
             if value := predicate():
