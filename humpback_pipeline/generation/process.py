@@ -44,6 +44,17 @@ def _die_after(sentinel: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def let_itself_be_ended() -> None:
+    """Have SIGTERM end this process, and leave interrupts to the one it works for.
+
+    An ignored or blocked signal is inherited. The terminal sends Ctrl-C to all processes of the
+    group; the parent decides.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 def exit_when_orphaned(parent_pid: int, every_s: float = 0.5) -> None:
     """Watch from a thread, and leave at once when this process is no longer `parent_pid`'s child.
 

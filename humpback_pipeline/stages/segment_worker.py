@@ -9,13 +9,12 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from humpback_pipeline.generation.process import die_with_parent
+from humpback_pipeline.generation.process import die_with_parent, let_itself_be_ended
 from humpback_pipeline.recipe import Recipe
 from humpback_pipeline.stages.corpus import SegmentShard, Source, cut_shard
 from humpback_pipeline.stages.page_mark import PageMark
@@ -43,8 +42,7 @@ class ShardWork:
 
 def work_on(work: ShardWork, mark: PageMark, pipe: Connection) -> None:
     """The worker's whole life; it ends with its parent, and leaves interrupts to it."""
-    # The terminal sends Ctrl-C to all processes of the group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    let_itself_be_ended()
     die_with_parent()
     faulthandler.enable()  # a crash in native code names the Python lines that led to it
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
-import signal
 import sys
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from humpback_pipeline.generation.memory import ran_out_of_memory
-from humpback_pipeline.generation.process import exit_when_orphaned
+from humpback_pipeline.generation.process import exit_when_orphaned, let_itself_be_ended
 from humpback_pipeline.progress import Progress
 from humpback_pipeline.recipe import TrainingRecipe
 
@@ -127,8 +126,7 @@ def is_of_a_library(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    # The terminal sends Ctrl-C to all processes of the group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    let_itself_be_ended()
     exit_when_orphaned(int(sys.argv[3]))
     faulthandler.enable()  # a crash in native code names the Python lines that led to it
     work_on(Path(sys.argv[1]), Connection(int(sys.argv[2])))

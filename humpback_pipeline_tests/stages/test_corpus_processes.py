@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,24 @@ def test_failed_shards_are_all_named_and_the_others_finished(workspace: Workspac
     assert "- absent: LookupError: " in message
     assert "exit status 3 while no page was being worked on" in message
     assert ids(workspace, "good") == ["good-0", "good-1"]
+
+
+@pytest.mark.parametrize("how", ["ignored", "blocked"])
+def test_shard_can_be_ended_where_the_parent_does_not_hear_the_signal(
+    workspace: Workspace, how: str
+) -> None:
+    write_script(workspace, "ended", "page", "term")
+    before = signal.getsignal(signal.SIGTERM)
+    if how == "ignored":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with pytest.raises(SegmentingError, match="ended from outside"):
+            dict(write_all_segments(workspace, ["ended"], segment=scripted))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_failure_of_a_disk_is_the_cause_for_whoever_tries_again(workspace: Workspace) -> None:
